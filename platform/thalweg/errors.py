@@ -14,8 +14,12 @@ ThalwegError
   ConnectionFailed     a Ray or MLflow address that does not answer
   TrialError           a trial that cannot go on
     NonFiniteError     a loss or metric that is not finite
+      NonFiniteDataError  one that is not because its data are not; also a DataError
     UndefinedError     an objective without a value for predictions that have other metrics
+    OutOfMemory        a worker without enough memory
     LaneDiedError      a lane whose workers are gone
+
+`ended_as` of a class is the word for a trial that such an error ends: ``infeasible`` unless the class says otherwise.
 
 A message states the law, then the value, then the way out, in lower case and without a full stop:
 ``batch_size must be at least the lane's number of workers, 4, got 3; try 4, or fewer workers``.
@@ -24,7 +28,9 @@ Each class is also the built-in exception that it specialises, so that ``except 
 
 import difflib
 from collections.abc import Collection
+from typing import ClassVar
 
+from thalweg.events import EndedAs
 from thalweg.wording import some
 
 _NAMED = 20  # names that there are instead
@@ -32,6 +38,8 @@ _NAMED = 20  # names that there are instead
 
 class ThalwegError(Exception):
     """Anything that Thalweg reports to its user without a traceback."""
+
+    ended_as: ClassVar[EndedAs] = "infeasible"
 
 
 class ConfigError(ThalwegError, ValueError):
@@ -57,13 +65,19 @@ class SpaceError(ThalwegError, ValueError):
 class DataError(ThalwegError, ValueError):
     """Data are missing, truncated or of the wrong form."""
 
+    ended_as = "data"
+
 
 class StudyError(ThalwegError, RuntimeError):
     """A study name is already used, or a study cannot be read or continued."""
 
+    ended_as = "infrastructure"
+
 
 class OutputError(ThalwegError, OSError):
     """A folder or file cannot be written."""
+
+    ended_as = "infrastructure"
 
 
 class FamilyError(ThalwegError, TypeError):
@@ -73,9 +87,13 @@ class FamilyError(ThalwegError, TypeError):
 class ResourceError(ThalwegError, RuntimeError):
     """The cluster does not have the resources that a lane needs."""
 
+    ended_as = "infrastructure"
+
 
 class ConnectionFailed(ThalwegError, ConnectionError):
     """A Ray or MLflow address does not answer."""
+
+    ended_as = "infrastructure"
 
 
 class TrialError(ThalwegError, RuntimeError):
@@ -85,6 +103,20 @@ class TrialError(ThalwegError, RuntimeError):
 class NonFiniteError(TrialError, ArithmeticError):
     """A loss or a metric is not finite."""
 
+    ended_as: ClassVar[EndedAs] = "diverged"
+
+
+class NonFiniteDataError(NonFiniteError, DataError):
+    """A loss is not finite because the data of its batch are not."""
+
+    ended_as = "data"
+
+
+class OutOfMemory(TrialError, MemoryError):
+    """A worker does not have the memory that a trial needs."""
+
+    ended_as = "out_of_memory"
+
 
 class UndefinedError(TrialError, ArithmeticError):
     """The objective has no value for a model's predictions, which have other metrics."""
@@ -92,6 +124,15 @@ class UndefinedError(TrialError, ArithmeticError):
 
 class LaneDiedError(TrialError):
     """The workers of a lane are gone."""
+
+    ended_as = "infrastructure"
+
+
+def ended_as(error: BaseException) -> EndedAs:
+    """Returns the word for a trial that an error ends."""
+    if isinstance(error, ThalwegError):
+        return error.ended_as
+    return "out_of_memory" if isinstance(error, MemoryError) else "infrastructure"
 
 
 def meant(name: object, known: Collection[str]) -> str:

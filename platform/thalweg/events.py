@@ -6,12 +6,45 @@ never raises an error into it.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 TrialStatus = Literal["complete", "pruned", "failed"]
 StudyEnd = Literal["finished", "interrupted", "failed"]
+EndedAs = Literal[
+    "complete",
+    "pruned",
+    "diverged",
+    "out_of_memory",
+    "infeasible",
+    "data",
+    "infrastructure",
+    "preempted",
+    "stopped_by_user",
+]
+"""Why a trial ended, as one word; the sentence beside it, ``reason``, says more.
+
+``complete``, ``pruned``
+    As the status of this name: it trained its whole budget, or the scheduler stopped it at a rung.
+``diverged``
+    Its loss or its objective was not finite, while the batch was.
+``out_of_memory``
+    A worker had no memory left for it, or the kernel or Ray ended a worker because its machine had none left.
+``infeasible``
+    Its configuration cannot be trained or judged: the space, a law or an error in the family's code refuses it.
+``data``
+    Data that it read were missing, damaged or not finite.
+``infrastructure``
+    What it ran on was lost: its workers or their machine more often than it is retried, a disk, or the search itself.
+``preempted``
+    Its machine was taken away: Ray reported the preemption of a node, or SIGTERM ended the search.
+``stopped_by_user``
+    The search was stopped by Ctrl-C or with its terminal, or the study was defined anew.
+
+All but the first two are of status failed. A trial that ends with its search is interrupted: another one continues it.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +120,7 @@ class TrialEnded:
     seconds: float
     reason: str = ""
     checkpoint: str | None = None  # path relative to the study's folder
+    ended_as: EndedAs | None = None  # None if an earlier version of Thalweg recorded a failure
 
     @property
     def interrupted(self) -> bool:
@@ -126,6 +160,11 @@ class StudyEnded:
     seconds: float = 0.0
     signal: int = 0  # the signal that interrupted it: SIGINT, SIGTERM, ...
 
+    @property
+    def trials_ended_as(self) -> EndedAs:
+        """Why the trials that still ran ended."""
+        return ended_by(self.signal)
+
 
 Event = (
     StudyStarted
@@ -137,6 +176,13 @@ Event = (
     | Notice
     | StudyEnded
 )
+
+
+def ended_by(number: int) -> EndedAs:
+    """Returns why the running trials of a search end that a signal ends; 0 if none does."""
+    if not number:
+        return "infrastructure"
+    return "preempted" if number == signal.SIGTERM else "stopped_by_user"
 
 
 class Listener(Protocol):

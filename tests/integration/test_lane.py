@@ -238,6 +238,7 @@ def test_a_trial_that_fails_leaves_the_lane_warm(single: tuple[Lane, list[int]],
     assert re.match(BROKEN, bug.reason)
     assert "in_loss" in bug.details
     assert "widht" in knob.reason
+    assert [one.ended_as for one in (nan, bug, knob)] == ["diverged", "infeasible", "infeasible"]
     assert _train(lane, _order(tmp_path, "good"))[-1].done
     assert psutil.pid_exists(processes[0])
 
@@ -372,4 +373,5 @@ def test_a_trial_that_is_killed_without_a_trace_is_given_up_and_says_so(
     refusal = _refusal(lane, _order(tmp_path, "dies", signal=int(signal.SIGKILL), trouble_at=70))
     said = "it was killed without a trace, as by signal 9 (SIGKILL)"
     assert refusal.reason == f"its workers were lost after 64 samples: {said}"
+    assert refusal.ended_as == "infrastructure"
     assert refusal.details == ""

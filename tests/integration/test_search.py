@@ -106,6 +106,8 @@ def test_every_trial_ends_as_exactly_one_of_three(finished: Finished) -> None:
     assert len(record.trials) == 10
     ended = {event.number: event.status for event in watcher.of(TrialEnded)}
     assert ended == {trial.number: trial.status for trial in record.trials}
+    words = {event.number: event.ended_as for event in watcher.of(TrialEnded)}
+    assert words == {trial.number: trial.ended_as for trial in record.trials}
     assert set(ended.values()) <= {"complete", "pruned", "failed"}
     assert Counter(ended.values())["complete"] >= 1
     assert len(watcher.of(TrialEnded)) == len(watcher.of(TrialStarted)) == 10
@@ -116,6 +118,7 @@ def test_failed_trials_say_why(finished: Finished) -> None:
     by_trouble = {trial.params["trouble"]: trial for trial in record.trials if trial.number in (2, 3, 4)}
     assert "loss must stay finite" in by_trouble["nan"].reason
     assert by_trouble["nan"].status == by_trouble["bug"].status == "failed"
+    assert (by_trouble["nan"].ended_as, by_trouble["bug"].ended_as) == ("diverged", "infeasible")
     assert by_trouble["nan"].curve == ()
     assert "in_loss" in (output / "runs" / "toys" / "failures" / "trial-00003.txt").read_text()
     assert "the toy is broken" in by_trouble["bug"].reason

@@ -39,7 +39,8 @@ class MoodyLane(tune.Trainable):
             raise RuntimeError("the sensor is broken")
         self._die_at_each_of_two_points()
         if mood == "give_up":
-            return {self.key: Refusal(kind="trial", samples=200, reason="out of memory"), "done": True}
+            refusal = Refusal(kind="trial", samples=200, reason="no room", ended_as="out_of_memory")
+            return {self.key: refusal, "done": True}
         loss = math.nan if mood == "nan" else self.proposal["config"]["x"] ** 2 + number
         done = self.samples == 800
         report = Report(

@@ -83,11 +83,12 @@ class Leaderboard:
 
 
 def failures(trials: Sequence[TrialRecord]) -> list[list[TrialRecord]]:
-    """Groups failed trials whose reasons differ in numbers only, the most frequent reason first."""
-    groups: dict[str, list[TrialRecord]] = {}
+    """Groups failed trials of one word whose reasons differ in numbers only, the most frequent reason first."""
+    groups: dict[tuple[str | None, str], list[TrialRecord]] = {}
     for trial in trials:
         if trial.status == "failed":
-            groups.setdefault(re.sub(r"[-+]?\d[\d.,e+-]*", "#", trial.reason), []).append(trial)
+            pattern = re.sub(r"[-+]?\d[\d.,e+-]*", "#", trial.reason)
+            groups.setdefault((trial.ended_as, pattern), []).append(trial)
     return sorted(groups.values(), key=len, reverse=True)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal
 from thalweg.errors import ConfigError
+from thalweg.events import EndedAs
 
 if TYPE_CHECKING:
     from thalweg.search.store.records import StudyRecord
@@ -118,13 +119,19 @@ def show(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw what --relate or --importance shows, also into MLflow.")
     ] = False,
+    ended_as: Annotated[
+        EndedAs | None,
+        typer.Option(
+            metavar="WORD", help="Show only trials that ended as diverged, out_of_memory, data, ..."
+        ),
+    ] = None,
     output: Output = RUNS,
     storage: Storage = None,
     tracking_uri: Tracking = None,
 ) -> None:
     """Shows the leaderboards of studies, means over groups of their trials, or relations of metrics; runs nothing.
 
-    Examples: `thalweg show rgb_lidar_fusion_seeds --by fusion`,
+    Examples: `thalweg show rgb_lidar_fusion_seeds --by fusion`, `thalweg show quickstart --ended-as diverged`,
     `thalweg show sentinel_supcon_seeds --by loss --metric recall_Mines`,
     `thalweg show geo_contrastive_alpha --relate latent_curvature rrmse`, `thalweg show quickstart --importance`
 
@@ -136,9 +143,9 @@ def show(
     from thalweg.analysis.groups import judged_by
     from thalweg.console import board
 
-    _check_view(by, metric, relate, importance, pictures)
+    _check_view(by, metric, relate, importance, pictures, ended_as)
     for name in study:
-        record, folder = studies.find(output, name, storage), output / name
+        record, folder = studies.find(output, name, storage).of_trials(ended_as), output / name
         if relate is not None:
             _relate(record, relate, folder, pictures, tracking_uri)
         elif importance:
@@ -154,6 +161,7 @@ def _check_view(
     relate: tuple[str, str] | None,
     importance: bool,
     pictures: bool,
+    ended_as: EndedAs | None,
 ) -> None:
     """Refuses options of `show` that do not go together."""
     if metric and not by:
@@ -162,10 +170,13 @@ def _check_view(
         )
     if relate is not None and importance:
         raise ConfigError("a table is of --relate or of --importance, got both; give one of the two")
-    if by and (relate is not None or importance):
-        option = "--importance" if importance else "--relate"
-        raise ConfigError(f"{option} takes all trials of a study, got --by beside it; give one of the two")
-    if pictures and relate is None and not importance:
+    of_all = "--relate" if relate is not None else "--importance" if importance else ""
+    beside = "--by" if by else "--ended-as" if ended_as else ""
+    if of_all and beside:
+        raise ConfigError(
+            f"{of_all} takes all trials of a study, got {beside} beside it; give one of the two"
+        )
+    if pictures and not of_all:
         raise ConfigError(
             "--pictures draws what --relate or --importance shows, got neither; `thalweg best STUDY --pictures` draws "
             "models"

@@ -152,10 +152,17 @@ def _endings(board: Leaderboard) -> list[RenderableType]:
     text.append(counted(len(ended), "trial") + ": ", style="bold")
     for status in ("complete", "pruned", "failed"):
         text.append(f"{counts[status]} {status}", style=STYLES[status] if counts[status] else "dim")
-        text.append(", " if status != "failed" else "")
+        text.append(", " if status != "failed" else _words(ended))
     if saved is not None:
         text.append(f"; early stopping saved {saved:.0%} of samples")
     return [text, *(Text(f"  {line}", style="red") for line in reasons(ended)), *_interrupted(board)]
+
+
+def _words(ended: Sequence[TrialRecord]) -> str:
+    """Counts why trials failed, the most frequent word first: `` (2 diverged, 1 data)``; empty if none says."""
+    words = Counter(trial.ended_as for trial in ended if trial.status == "failed" and trial.ended_as)
+    told = ", ".join(f"{count} {word}" for word, count in words.most_common())
+    return f" ({told})" if told else ""
 
 
 def _interrupted(board: Leaderboard) -> list[Text]:
@@ -177,10 +184,14 @@ def _interrupted(board: Leaderboard) -> list[Text]:
 def reasons(trials: Sequence[TrialRecord]) -> list[str]:
     """Writes a line for each reason why trials failed, the most frequent first."""
     return [
-        f"{counted(len(group), 'trial')} failed ({some((f'{trial.number}' for trial in group), MAX_TRIALS)}): "
-        f"{group[0].reason}"
+        f"{counted(len(group), 'trial')} failed ({some((f'{trial.number}' for trial in group), MAX_TRIALS)})"
+        f"{_as(group[0].ended_as)}: {group[0].reason}"
         for group in failures(trials)
     ]
+
+
+def _as(word: str | None) -> str:
+    return f" as {word}" if word else ""
 
 
 def _params(trials: Sequence[TrialRecord]) -> list[str]:

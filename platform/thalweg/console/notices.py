@@ -92,6 +92,8 @@ def _ending(event: TrialEnded, standing: Standing, new_best: bool) -> Text:
     status = "interrupted" if event.interrupted else event.status
     text = Text(f"trial {event.number} ")
     text.append(status, style=STYLES.get(status, "yellow"))
+    if event.status == "failed" and event.ended_as:
+        text.append(f" as {event.ended_as}")
     if status == "failed":
         return text.append(f" after {counted(event.samples, 'sample')}: {event.reason}")
     metric = standing.study.metric if standing.study is not None else "value"

@@ -11,12 +11,15 @@ import faulthandler
 import re
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thalweg.events import EndedAs
+
 NO_MEMORY = "its machine ran out of memory"
+PREEMPTED = "its machine was preempted"
 WITHOUT_TRACE = f"it was killed without a trace, as by signal {signal.SIGKILL:d} (SIGKILL)"
 MAX_REASON_LENGTH = 300
 
@@ -115,6 +118,8 @@ def explain(
     if traced := [text for text in (_traced(evidence) for evidence in before) if text]:
         return traced[0]
     kinds = [read(text) for text in said.values()]
+    if PREEMPTED in kinds:
+        return PREEMPTED
     if NO_MEMORY in kinds:
         return NO_MEMORY
     if WITHOUT_TRACE in kinds:
@@ -126,6 +131,8 @@ def explain(
 
 def read(text: str) -> str:
     """Returns the cause of death that a Ray error states, as part of a sentence."""
+    if text.startswith(PREEMPTED):
+        return PREEMPTED
     if "OutOfMemoryError" in text or re.search("low on memory|out of memory", text):
         return NO_MEMORY
     if "receives a SIGTERM" in text:
@@ -138,6 +145,16 @@ def read(text: str) -> str:
     # What Thalweg raises is a sentence already.
     last = re.sub(r"^thalweg\.errors\.\w+: ", "", lines[-1]) if lines else "its process is gone"
     return last if len(last) <= MAX_REASON_LENGTH else f"{last[:MAX_REASON_LENGTH]}..."
+
+
+def word(causes: Collection[str]) -> EndedAs:
+    """Returns why a trial ended whose processes were lost, from the cause of each loss.
+
+    A lack of memory decides if it is among several causes, because more memory would have helped.
+    """
+    if NO_MEMORY in causes:
+        return "out_of_memory"
+    return "preempted" if set(causes) == {PREEMPTED} else "infrastructure"
 
 
 def in_words(seconds: float) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import ray
 from ray import train
 
+from thalweg.lanes.causes_of_death import PREEMPTED
+
 
 def enter(settings: dict[str, Any]) -> None:
     """Registers this worker with the channel, then serves it; Ray Train runs this on every rank.
@@ -36,4 +38,11 @@ class Coroner(train.UserCallback):
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Passes on Ray's error text for each worker that raised or is gone."""
-        self.channel.lose.remote({rank: str(error) for rank, error in worker_exceptions.items()})
+        self.channel.lose.remote({rank: _told(error) for rank, error in worker_exceptions.items()})
+
+
+def _told(error: Exception) -> str:
+    """Returns Ray's text about a worker; it begins with `PREEMPTED` if Ray knows that its node was preempted."""
+    # Ray Train wraps the error of an actor that does not answer.
+    actor = getattr(error, "health_check_failure", error)
+    return f"{PREEMPTED}: {error}" if getattr(actor, "preempted", False) else str(error)

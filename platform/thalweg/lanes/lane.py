@@ -154,6 +154,7 @@ class Lane:
             kind="group",
             reason=f"its workers were lost{self._how_often()} after {reached} samples: "
             f"{'; '.join(dict.fromkeys(self.deaths))}{self._way_out()}",
+            ended_as=causes_of_death.word(self.deaths),
             details=self._details,
             samples=reached,
         )

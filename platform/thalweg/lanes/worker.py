@@ -26,6 +26,7 @@ from thalweg.errors import (
     ThalwegError,
     TrialError,
     UndefinedError,
+    ended_as,
 )
 from thalweg.files import is_full_disk
 from thalweg.lanes.causes_of_death import leave_evidence
@@ -116,6 +117,7 @@ def _refusal(error: BaseException, crew: Crew) -> Refusal:
     return Refusal(
         kind="study" if full or isinstance(error, OutputError | FamilyError) else "trial",
         reason=reason,
+        ended_as="infrastructure" if full else ended_as(error),
         details="" if not traced else "".join(traceback.format_exception(error)),
         samples=crew.samples,
     )

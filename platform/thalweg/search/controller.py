@@ -10,7 +10,7 @@ from typing import Literal
 
 from thalweg.config import active
 from thalweg.errors import OutputError, StudyError, TrialError
-from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted, TrialStatus
+from thalweg.events import EndedAs, Event, Notice, TrialEnded, TrialProgress, TrialStarted, ended_by
 from thalweg.files import is_full_disk
 from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
 from thalweg.training.checkpoints.places import relative
@@ -112,16 +112,16 @@ class StudyController:
         if answer is not None and (_is_last(answer) or answer.samples > self._seen(number)):
             self.observe(number, answer)
         if number in self._running and not self._ending:
-            self.fail(number, "the trial stopped before the end of its budget")
+            self.fail(number, "the trial stopped before the end of its budget", "infrastructure")
 
-    def fail(self, number: int, reason: str) -> None:
-        """Ends a trial as failed: it has no retries left."""
+    def fail(self, number: int, reason: str, ended_as: EndedAs) -> None:
+        """Ends a trial as failed, with the reason as a sentence and as a word: it has no retries left."""
         if (
             number not in self._running or self.failure is not None
         ):  # its error may be the one that stops the study
             return
         try:
-            self._end(number, "failed", reason)
+            self._end(number, ended_as, reason)
         except Exception as error:
             self._keep(error)
 
@@ -129,19 +129,20 @@ class StudyController:
         """Publishes that a trial is tried again."""
         self._tell(Notice(text=f"trial {number} is tried again: {reason}"))
 
-    def close(self, reason: str = "interrupted: the search was stopped") -> None:
+    def close(self, reason: str = "interrupted: the search was stopped", *, signal: int = 0) -> None:
         """Ends running trials as interrupted, to be continued later; the storage stays claimed.
 
-        Call it once, after Tune has returned or raised.
+        Call it once, after Tune has returned or raised, with the signal that ended the search at once, if one did.
         """
+        ended_as: EndedAs = "stopped_by_user" if self._stopping and not signal else ended_by(signal)
         seconds = {number: self._ledger.seconds(number) for number in self._running}
         try:
-            ended = self._ledger.interrupt_all(reason)
+            ended = self._ledger.interrupt_all(reason, ended_as)
         except Exception as error:  # the next opening of the study puts them back
             self._keep(error)
             ended = list(self._running)
         for number in ended:
-            self._tell(self._ended(number, "failed", seconds.get(number, 0.0), reason))
+            self._tell(self._ended(number, ended_as, seconds.get(number, 0.0), reason))
 
     def _propose(self) -> Proposal | Literal["wait", "finished"]:
         while True:
@@ -183,7 +184,7 @@ class StudyController:
     def _reject(self, rejection: Rejection) -> None:
         self._num_rejections += 1
         self._tell(TrialStarted(number=rejection.number, params=rejection.params, config={}))
-        self._tell(self._ended(rejection.number, "failed", 0.0, str(rejection.error)))
+        self._tell(self._ended(rejection.number, "infeasible", 0.0, str(rejection.error)))
         if self._num_rejections >= MAX_REJECTIONS or not self._any_began:
             raise rejection.error
 
@@ -193,7 +194,7 @@ class StudyController:
         if isinstance(answer, Refusal):
             if answer.kind == "study":
                 raise StudyError(f"{answer.reason}; the study goes on where it stood")
-            self._end(number, "failed", answer.reason)
+            self._end(number, answer.ended_as, answer.reason)
             return True
         if before is None and answer.timings:
             self._ledger.took_up(number, sum(answer.timings.values()))
@@ -204,7 +205,7 @@ class StudyController:
         try:
             is_new = self._record(number, answer)
         except TrialError as error:
-            self._end(number, "failed", str(error))
+            self._end(number, error.ended_as, str(error))
             return True
         if answer.done:
             self._end(number, "complete")
@@ -218,41 +219,31 @@ class StudyController:
         """Records a report; returns whether it brought a new evaluation."""
         if not self._ledger.report(number, report):
             return False
-        self._tell(
-            TrialProgress(
-                number=number,
-                samples=report.samples,
-                value=report.value,
-                metrics=report.measured,
-                curves=report.curve,
-                timings=report.timings,
-                provenance={name: str(value) for name, value in report.provenance.items()},
-                documents={} if number in self._described else report.documents,
-            )
-        )
+        self._tell(_progress(number, report, {} if number in self._described else report.documents))
         self._described.add(number)
         return True
 
-    def _end(self, number: int, status: TrialStatus, reason: str = "") -> None:
+    def _end(self, number: int, ended_as: EndedAs, reason: str = "") -> None:
         seconds = self._ledger.seconds(number)
-        if status == "complete":
+        if ended_as == "complete":
             self._ledger.complete(number)
-        elif status == "pruned":
+        elif ended_as == "pruned":
             self._ledger.prune(number)
         else:
-            self._ledger.fail(number, reason)
-        self._tell(self._ended(number, status, seconds, reason))
+            self._ledger.fail(number, reason, ended_as)
+        self._tell(self._ended(number, ended_as, seconds, reason))
 
-    def _ended(self, number: int, status: TrialStatus, seconds: float, reason: str) -> TrialEnded:
+    def _ended(self, number: int, ended_as: EndedAs, seconds: float, reason: str) -> TrialEnded:
         answer = self._running.pop(number, None)
         report = answer if isinstance(answer, Report) else None
         return TrialEnded(
             number=number,
-            status=status,
+            status=ended_as if ended_as in ("complete", "pruned") else "failed",
             value=report.value if report else None,
             samples=answer.samples if answer else 0,
             seconds=seconds,
             reason=reason,
+            ended_as=ended_as,
             checkpoint=relative(report.checkpoint) if report and report.checkpoint else None,
         )
 
@@ -272,6 +263,19 @@ class StudyController:
             self._publish(event)
         except Exception:  # a listener's trouble is not the study's
             _logger.warning("a listener failed on %s", type(event).__name__, exc_info=True)
+
+
+def _progress(number: int, report: Report, documents: Mapping[str, str]) -> TrialProgress:
+    return TrialProgress(
+        number=number,
+        samples=report.samples,
+        value=report.value,
+        metrics=report.measured,
+        curves=report.curve,
+        timings=report.timings,
+        provenance={name: str(value) for name, value in report.provenance.items()},
+        documents=documents,
+    )
 
 
 def _is_last(answer: Report | Refusal) -> bool:

@@ -231,7 +231,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     finally:
         try:
             with suppress(OutputError, StudyError):  # what ended the search; the next one puts them back
-                ledger.interrupt_all("interrupted: the search was stopped")
+                ledger.interrupt_all("interrupted: the search was stopped", ended.trials_ended_as)
             broadcast(replace(ended, seconds=time.monotonic() - began))
             record = ledger.read()
         finally:
@@ -259,13 +259,17 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
         if ledger.num_recovered:
             text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
             broadcast(Notice(text=text))
+        number = 0
         try:
             with _stoppable(controller, broadcast):
                 _tune(prepared, options, controller, gang, num_lanes)
         except Exception as error:  # after a failure that is known, only what followed from it
             controller.halt(error)
+        except KeyboardInterrupt as error:
+            number = signal_of(error)
+            raise
         finally:
-            controller.close()
+            controller.close(signal=number)
     if controller.failure is not None:
         raise controller.failure
     if ledger.num_open():
@@ -411,6 +415,7 @@ def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
             samples=trial.samples,
             seconds=trial.seconds,
             reason=reason,
+            ended_as=trial.ended_as,
             checkpoint=relative(trial.checkpoint) if trial.checkpoint else None,
         ),
         began_ms=_milliseconds(trial.started or trial.ended),

@@ -11,8 +11,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from thalweg.errors import TrialError
+from thalweg.events import EndedAs
 from thalweg.files import is_full_disk
-from thalweg.lanes.causes_of_death import NO_MEMORY, read
+from thalweg.lanes.causes_of_death import NO_MEMORY, read, word
 from thalweg.lanes.lane import LaneSettings
 from thalweg.lanes.trainable import ANSWER, LaneTrainable
 from thalweg.search.controller import StudyController
@@ -56,7 +57,8 @@ class StudySearcher(Searcher):
         if number is None:
             return
         if error:
-            self._controller.fail(number, "its lane died, and so did those of its retries")
+            reason = "its lane died, and so did those of its retries"
+            self._controller.fail(number, reason, "infrastructure")
         else:
             self._controller.conclude(number, result.get(ANSWER) if result else None)
 
@@ -99,14 +101,14 @@ class StudyScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Records a failure, before Tune retries the trial or tells the searcher that it gives up."""
-        reason = _reason(trial)
+        reason, ended_as = _reason(trial)
         if is_full_disk(reason):
             self._controller.halt(TrialError(reason))
             self._given_up.add(trial.trial_id)
         elif trial.status == Trial.ERROR:  # Tune marks it so before it queues the trial again
             self._controller.retry(trial.config["number"], reason)
         else:
-            self._controller.fail(trial.config["number"], reason)
+            self._controller.fail(trial.config["number"], reason, ended_as)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Returns the next trial in line; first ends those that Tune gave up or should not have queued again."""
@@ -115,7 +117,7 @@ class StudyScheduler(FIFOScheduler):
             if trial.status == Trial.PENDING and trial.trial_id in self._given_up:
                 tune_controller.stop_trial(trial)  # else it would start a lane only to be stopped
             if trial.status == Trial.ERROR and trial.config.get("number") in running:
-                self._controller.fail(trial.config["number"], _reason(trial))
+                self._controller.fail(trial.config["number"], *_reason(trial))
         return super().choose_trial_to_run(tune_controller)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -123,15 +125,18 @@ class StudyScheduler(FIFOScheduler):
         return {}
 
 
-def _reason(trial: Trial) -> str:
-    """Returns why a lane died, from what Tune wrote about a trial's last failure; adds a way out if memory ran out."""
+def _reason(trial: Trial) -> tuple[str, EndedAs]:
+    """Returns why a lane died, from what Tune wrote about a trial's last failure, as a sentence and as a word.
+
+    The sentence adds a way out if memory ran out.
+    """
     # `trial.get_error()` reads the results' storage, where Tune copies this file only now and then.
     file = Path(trial.error_file or "")
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     if not text.strip():
-        return "its lane died"
+        return "its lane died", "infrastructure"
     why = read(text)
-    return f"{why}; {_MORE_MEMORY}" if why == NO_MEMORY else why
+    return f"{why}; {_MORE_MEMORY}" if why == NO_MEMORY else why, word({why})
 
 
 def run_tune(controller: StudyController, settings: LaneSettings, study: Study, num_lanes: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from thalweg.events import EndedAs
 from thalweg.study_folder import trial_title
 from thalweg.tracking import naming
 from thalweg.tracking.spool import DeliveryState
@@ -66,12 +67,12 @@ def _view(name: str, state: dict[str, Any], time_ms: int) -> str:
 
 
 def _table(params: Mapping[str, int]) -> dict[str, Any]:
-    columns = {"metrics.`objective`": "objective", "tags.`status`": "status"}
+    columns = {"metrics.`objective`": "objective", "tags.`status`": "status", "tags.`ended_as`": "ended_as"}
     columns |= {f"params.`{name}`": name for name in params}
     columns |= {"metrics.`samples`": "samples", "metrics.`time/trial_s`": "time/trial_s"}
     letters = {column: max(len(name), params.get(name, 0)) for column, name in columns.items()}
     widths = {column: _width(count) for column, count in letters.items()}
-    widths["tags.`status`"] = _STATUS_WIDTH
+    widths["tags.`status`"] = widths["tags.`ended_as`"] = _STATUS_WIDTH
     widths["tags.`reason`"] = _REASON_WIDTH
     return {
         "selectedColumns": list(widths),
@@ -169,6 +170,8 @@ def experiment_note(state: DeliveryState) -> str:
             "- `time/..._s` are seconds, added up over the trial. Every curve runs over samples seen.",
             "- The tag `status` says how a trial ended: complete, pruned (stopped early), interrupted or failed; "
             "`reason` says why. MLflow's own status is FINISHED for the first two, KILLED and FAILED for the others.",
+            f"- The tag `ended_as` says why as one word, to filter by (``tags.ended_as = 'diverged'``): "
+            f"{', '.join(get_args(EndedAs))}.",
             "- Knobs that change nothing in a trial, such as those of a stage that it lacks, are in `config.json` "
             "alone.",
             "",

@@ -1,6 +1,7 @@
 """A study's runs in MLflow: an experiment, a parent run, and a child run for each trial and baseline.
 
-The tag ``status`` holds Thalweg's status of the trial. MLflow's own has no value for a trial that was stopped early,
+The tag ``status`` holds Thalweg's status of the trial, ``ended_as`` why it ended, as a word (`events.EndedAs`), and
+``reason`` why, as a sentence. MLflow's own status has no value for a trial that was stopped early,
 and shows KILLED in red, as FAILED: complete and pruned are FINISHED, interrupted is KILLED, failed is FAILED.
 Every method is idempotent: the delivering process repeats what may not have arrived after a crash or an unanswered
 request. The study's storage is compared with MLflow, and what MLflow lacks is written.
@@ -9,12 +10,13 @@ request. The study's storage is compared with MLflow, and what MLflow lacks is w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.events import (
     BaselineEvaluated,
+    EndedAs,
     Event,
     StudyEnded,
     StudyStarted,
@@ -22,6 +24,7 @@ from thalweg.events import (
     TrialKept,
     TrialProgress,
     TrialStarted,
+    ended_by,
 )
 from thalweg.study_folder import StudyFolder, baseline_name, trial_name, trial_title
 from thalweg.tracking import naming, pages
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 OBJECTIVE = "objective"
 NOTE = "mlflow.note.content"
+ENDED_AS = "ended_as"
 TRIAL_SECONDS = "time/trial_s"
 INTERRUPTED = "the study's process ended before the trial did"
 NUM_LEADERS = 10
@@ -94,7 +98,7 @@ class StudyRuns:
         if not state.experiment_id:
             return
         for run in self.known.search(f"attributes.status = 'RUNNING' and {self.known.own()}"):
-            batch.add_tags(run.info.run_id, naming.tags({"status": _STOPPED, "reason": reason}))
+            batch.add_tags(run.info.run_id, _stopped(ended_by(0), reason))
             batch.end(run.info.run_id, "KILLED", time_ms)
         batch.send()
         state.open.clear()
@@ -113,6 +117,7 @@ class StudyRuns:
             for trial in kept
             if not is_whole(trial, runs.get(trial_title(trial.began.number)))
         }
+        _add_words(kept, runs, batch)
         kept.clear()
         if not lacking:
             return
@@ -247,7 +252,7 @@ class StudyRuns:
         status = word(event)
         early = f"stopped early after {event.samples:,} samples" if status == "pruned" else ""
         reason = event.reason or early
-        tags = {"status": status, "reason": reason}
+        tags = {"status": status, ENDED_AS: _word(event), "reason": reason}
         if event.status == "complete":  # the study deletes the others'
             tags["checkpoint"] = event.checkpoint or ""
             self._keep_unit_sums(run.run_id, trial_name(event.number))
@@ -264,7 +269,7 @@ class StudyRuns:
         parent, batch = self._state.parent_id, Batch(self._client)
         for run in self._state.open.values():
             reason = event.reason or f"the study was {event.end}"
-            batch.add_tags(run.run_id, naming.tags({"status": _STOPPED, "reason": reason}))
+            batch.add_tags(run.run_id, _stopped(event.trials_ended_as, reason))
             batch.end(run.run_id, "KILLED", time_ms)
         self._state.open.clear()
         batch.add_metrics(parent, {"time/study_s": event.seconds}, len(self._state.ended), time_ms)
@@ -294,6 +299,23 @@ class StudyRuns:
             assert isinstance(event, StudyStarted)
             self._start_study(event, 0)
         return self._state.parent_id
+
+
+def _stopped(ended_as: EndedAs, reason: str) -> dict[str, str]:
+    return naming.tags({"status": _STOPPED, ENDED_AS: ended_as, "reason": reason})
+
+
+def _word(event: TrialEnded) -> str:
+    """Returns why a trial ended, as a word; empty for a failure that an earlier version of Thalweg recorded."""
+    return event.ended_as or ("" if event.status == "failed" else event.status)
+
+
+def _add_words(kept: Iterable[TrialKept], runs: Mapping[str, Run], batch: Batch) -> None:
+    """Adds to runs that an earlier version of Thalweg wrote why their trials ended."""
+    for trial in kept:
+        run = runs.get(trial_title(trial.began.number))
+        if run is not None and _word(trial.ended) != run.data.tags.get(ENDED_AS, ""):
+            batch.add_tags(run.info.run_id, {ENDED_AS: _word(trial.ended)})
 
 
 def _rank(state: DeliveryState, event: TrialEnded, run: OpenRun) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from thalweg.config import Optimization
 from thalweg.contract import Task
 from thalweg.data.finite import first_non_finite
-from thalweg.errors import ConfigError, NonFiniteError
+from thalweg.errors import ConfigError, NonFiniteDataError, NonFiniteError
 from thalweg.hashing import splitmix64
 from thalweg.stage_contract import JointLoss, Loss
 from thalweg.training import accumulation, gradcache
@@ -107,7 +107,7 @@ class Loop:
             curve: Collects every step.
 
         Raises:
-            NonFiniteError: The loss is not finite; on all ranks alike.
+            NonFiniteError: The loss is not finite; on all ranks alike. A `NonFiniteDataError` if the batch is not.
         """
         loss = self._plan.stages[self.stage].loss
         end = min(due, self._plan.ends[self.stage])
@@ -207,12 +207,10 @@ class Loop:
             return
         broken = {name: value for name, value in taken.sums.read().items() if not np.isfinite(value)}
         if broken and not taken.excused:
-            raise NonFiniteError(
-                f"the loss must stay finite, got {broken} after {taken.start} samples; "
-                f"{self._way_out(taken.start)}"
-            )
+            law = f"the loss must stay finite, got {broken} after {taken.start} samples"
+            raise self._blame(law, taken.start)
 
-    def _way_out(self, start: int) -> str:
+    def _blame(self, law: str, start: int) -> NonFiniteError:
         """Says what to mend: the data of a batch, if they are not finite, else the knobs; all ranks call."""
         positions = self._layout.positions(start, self._group.rank)
         found = first_non_finite(self._sample(position) for position in positions)
@@ -221,10 +219,10 @@ class Loop:
             indices, _ = self._stream.take(broken.start, len(broken))
             advice = f"mend the data: {found} (sample {indices[found.index[0]]} of train)"
         else:
-            advice = "lower lr, or clip_norm, or the loss weights"
-        if not self._group.all_agree(found is None) and found is None:
             advice = "mend the data, which are not finite on another worker"
-        return advice
+        if self._group.all_agree(found is None):
+            return NonFiniteError(f"{law}; lower lr, or clip_norm, or the loss weights")
+        return NonFiniteDataError(f"{law}; {advice}")
 
     def close(self) -> None:
         """Ends the prefetch thread."""

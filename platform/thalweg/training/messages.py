@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thalweg.contract import Mode
+from thalweg.events import EndedAs
 from thalweg.study_folder import CHECKPOINTS
 
 AFTER = "after_"
@@ -159,11 +160,13 @@ class Refusal:
             (they are replaced, the trial is repeated from its checkpoint), ``study`` if no trial could go on, as on a
             full disk or with a family whose metrics are no numbers (the search stops, the trial is interrupted).
         reason: One line for people.
+        ended_as: The same as one word.
         details: Traceback.
         samples: Samples of the last evaluation that was reported.
     """
 
     kind: Literal["trial", "group", "study"]
     reason: str
+    ended_as: EndedAs
     details: str = ""
     samples: int = 0

@@ -150,26 +150,27 @@ def test_the_sum_counts_ends_and_what_early_stopping_saved(
     trials = [
         make_trial(0),
         make_trial(1, status="pruned", samples=200),
-        make_trial(2, status="failed", samples=0, reason="broken"),
+        make_trial(2, status="failed", samples=0, reason="broken", ended_as="infeasible"),
         make_trial(3, status="failed", interrupted=True),
     ]
     console, text = page(100)
     show(Leaderboard(record=make_record(*trials), baselines={}), console)
     # 1000 of the 1600 samples of the two trials that could have been trained whole
-    assert "3 trials: 1 complete, 1 pruned, 1 failed; early stopping saved 38% of samples" in text.getvalue()
+    sums = "3 trials: 1 complete, 1 pruned, 1 failed (1 infeasible); early stopping saved 38% of samples"
+    assert sums in text.getvalue()
 
 
 def test_reasons_that_differ_in_numbers_only_are_one(make_trial: Make) -> None:
     texts = ["loss must be finite, got nan after 128 samples", "out of memory"]
     trials = [
-        make_trial(0, status="failed", reason=texts[1]),
+        make_trial(0, status="failed", reason=texts[1], ended_as="out_of_memory"),
         make_trial(1, status="failed", reason=texts[0]),
         make_trial(2, status="failed", reason=texts[0].replace("128", "4096")),
         make_trial(3),
     ]
     assert reasons(trials) == [
         f"2 trials failed (1, 2): {texts[0]}",
-        f"1 trial failed (0): {texts[1]}",
+        f"1 trial failed (0) as out_of_memory: {texts[1]}",
     ]
 
 

@@ -2,19 +2,27 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
+from ray.core.generated import common_pb2
+from ray.exceptions import ActorDiedError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from thalweg.lanes.causes_of_death import (
     NO_MEMORY,
+    PREEMPTED,
     WITHOUT_TRACE,
     Evidence,
     explain,
     num_oom_kills,
     read,
     traceback_of,
+    word,
 )
+from thalweg.lanes.entrance import Coroner
 
 # What Ray 2.60 says of an actor that SIGKILL, SIGSEGV or the kernel's lack of memory ended: the same of all.
 VANISHED = (
@@ -58,6 +66,50 @@ def test_an_unknown_error_is_its_last_line_and_not_too_long() -> None:
     )
     assert len(read("x" * 1000)) < 320
     assert read("The actor died because its node has died. Node Id: 1") == "its machine is gone"
+
+
+def test_a_node_that_ray_knows_to_be_preempted_is_the_reason() -> None:
+    messages: Any = common_pb2  # made at run time, so that no type checker knows what it holds
+    info = messages.NodeDeathInfo(reason=messages.NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED)
+    text = "its node has died"
+    died = messages.ActorDiedErrorContext(actor_id=b"1" * 16, error_message=text, node_death_info=info)
+    known = ActorDiedError(died)
+    assert known.preempted
+    box = Box()
+    lost = RuntimeError(LOST)
+    Coroner(box).after_exception(None, {0: lost, 1: WorkerHealthCheckFailedError("it is late", known)})
+    assert explain(box.said, [], []) == PREEMPTED
+    Coroner(box).after_exception(None, {0: lost})
+    assert explain(box.said, [], []) == LOST
+
+
+class Box:
+    """A lane's channel that keeps what it is told."""
+
+    said: Mapping[int, str]
+
+    @property
+    def lose(self) -> Self:
+        """The method, as Ray offers it."""
+        return self
+
+    def remote(self, said: Mapping[int, str]) -> None:
+        """Takes what is said."""
+        self.said = said
+
+
+@pytest.mark.parametrize(
+    ("causes", "expected"),
+    [
+        ([WITHOUT_TRACE], "infrastructure"),
+        (["it was ended by signal 15 (SIGTERM)", NO_MEMORY], "out_of_memory"),
+        ([PREEMPTED, PREEMPTED], "preempted"),
+        ([PREEMPTED, WITHOUT_TRACE], "infrastructure"),
+        ([], "infrastructure"),
+    ],
+)
+def test_the_word_for_a_loss_follows_from_its_causes(causes: list[str], expected: str) -> None:
+    assert word(causes) == expected
 
 
 _ENDS_ITSELF = """

@@ -82,7 +82,7 @@ def test_the_reason_why_a_rank_left_is_the_answer_after_the_restart() -> None:
         await box.receive()
         await box.send(Command(verb="advance"))
         await ask
-        await box.give_up("a", Refusal(kind="trial", reason="broken"))
+        await box.give_up("a", Refusal(kind="trial", reason="broken", ended_as="infeasible"))
         new = asyncio.ensure_future(box.next(0, "b", READY))
         answers = await box.receive()
         assert isinstance(answers, list)

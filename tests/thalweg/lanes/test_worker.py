@@ -6,7 +6,15 @@ import os
 import pytest
 import torch
 
-from thalweg.errors import ConfigError, DataError, FamilyError, NonFiniteError, OutputError
+from thalweg.errors import (
+    ConfigError,
+    DataError,
+    FamilyError,
+    NonFiniteDataError,
+    NonFiniteError,
+    OutOfMemory,
+    OutputError,
+)
 from thalweg.lanes.channel import Command
 from thalweg.lanes.worker import Crew
 from thalweg.training.messages import Refusal, Report, TrialOrder
@@ -37,20 +45,22 @@ def test_an_error_that_other_ranks_may_not_have_is_not_answered_while_they_wait(
 
 
 @pytest.mark.parametrize(
-    ("size", "error", "kind"),
+    ("size", "error", "kind", "word"),
     [
-        (2, ConfigError("no"), "trial"),
-        (2, NonFiniteError("no"), "trial"),
-        (1, DataError("no"), "trial"),
-        (1, OutputError("no"), "study"),
+        (2, ConfigError("no"), "trial", "infeasible"),
+        (2, NonFiniteError("no"), "trial", "diverged"),
+        (2, NonFiniteDataError("no"), "trial", "data"),
+        (1, DataError("no"), "trial", "data"),
+        (1, OutOfMemory("no"), "trial", "out_of_memory"),
+        (1, OutputError("no"), "study", "infrastructure"),
     ],
 )
 def test_an_error_that_all_ranks_have_is_the_answer(
-    size: int, error: Exception, kind: str, monkeypatch: pytest.MonkeyPatch
+    size: int, error: Exception, kind: str, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = _crew(size, error, monkeypatch).follow(Command(verb="advance", order=ORDER))
     assert isinstance(answer, Refusal)
-    assert (answer.kind, answer.reason) == (kind, "no")
+    assert (answer.kind, answer.reason, answer.ended_as) == (kind, "no", word)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
@@ -61,7 +71,7 @@ def test_a_full_disk_under_another_error_is_not_the_trials_fault(
     error.__cause__ = OSError(number, os.strerror(number))
     answer = _crew(1, error, monkeypatch).follow(Command(verb="advance", order=ORDER))
     assert isinstance(answer, Refusal)
-    assert answer.kind == "study"
+    assert (answer.kind, answer.ended_as) == ("study", "infrastructure")
     assert answer.reason.startswith(
         "a disk must have space, got RuntimeError: the writer of an archive failed; "
     )

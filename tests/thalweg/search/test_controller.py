@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def test_a_trial_that_finishes_is_complete_everywhere(stage: Stage) -> None:
     assert stage.statuses() == ["complete"]
     (ended,) = stage.of(TrialEnded)
     assert (ended.status, ended.value, ended.samples, ended.reason) == ("complete", 0.25, 800, "")
+    assert ended.ended_as == stage.ledger.trials()[0].ended_as == "complete"
     assert ended.seconds > 0
     assert stage.controller.running == ()
 
@@ -78,6 +80,7 @@ def test_a_trial_that_the_scheduler_stops_is_pruned_everywhere(stage: Stage) -> 
     assert stage.statuses() == ["running", "pruned"]
     (ended,) = stage.of(TrialEnded)
     assert (ended.status, ended.number, ended.value, ended.checkpoint) == ("pruned", bad, 0.9, "/kept/1")
+    assert [trial.ended_as for trial in stage.ledger.trials()] == [None, ended.ended_as] == [None, "pruned"]
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -87,14 +90,18 @@ def test_a_value_that_is_not_finite_fails_the_trial_at_once(stage: Stage, loss: 
     (trial,) = stage.ledger.trials()
     assert trial.status == "failed"
     assert trial.reason.startswith("loss must be finite")
-    assert stage.of(TrialEnded)[0].reason == trial.reason
+    (ended,) = stage.of(TrialEnded)
+    assert (ended.reason, ended.ended_as) == (trial.reason, trial.ended_as) == (trial.reason, "diverged")
     assert stage.of(TrialProgress) == []
 
 
 def test_a_trial_that_says_why_it_failed_is_quoted(stage: Stage) -> None:
     number = stage.begin()
-    assert stage.controller.observe(number, Refusal(kind="trial", samples=100, reason="out of memory"))
-    assert stage.ledger.trials()[0].reason == "out of memory"
+    refusal = Refusal(kind="trial", samples=100, reason="no room", ended_as="out_of_memory")
+    assert stage.controller.observe(number, refusal)
+    (trial,) = stage.ledger.trials()
+    assert (trial.reason, trial.ended_as) == ("no room", "out_of_memory")
+    assert stage.of(TrialEnded)[0].ended_as == "out_of_memory"
 
 
 def test_another_protocol_fails_the_trial_and_not_the_study(stage: Stage) -> None:
@@ -102,6 +109,7 @@ def test_another_protocol_fails_the_trial_and_not_the_study(stage: Stage) -> Non
     assert not stage.report(first, 200, protocol="aaa")
     assert stage.report(second, 200, protocol="bbb")
     assert stage.statuses() == ["running", "failed"]
+    assert stage.ledger.trials()[1].ended_as == "infeasible"
     assert stage.controller.failure is None
 
 
@@ -109,7 +117,9 @@ def test_a_trial_that_stops_before_its_end_has_failed(stage: Stage) -> None:
     number = stage.begin()
     stage.report(number, 200)
     stage.controller.conclude(number, evaluated(samples=200, value=0.5))
-    assert stage.ledger.trials()[0].reason == "the trial stopped before the end of its budget"
+    (trial,) = stage.ledger.trials()
+    assert trial.reason == "the trial stopped before the end of its budget"
+    assert trial.ended_as == "infrastructure"
 
 
 def test_a_last_report_that_only_the_end_brings_is_heard(stage: Stage) -> None:
@@ -124,9 +134,11 @@ def test_a_last_report_that_only_the_end_brings_is_heard(stage: Stage) -> None:
 def test_a_refusal_that_only_the_end_brings_is_heard(stage: Stage, kind: Any) -> None:
     number = stage.begin()
     stage.report(number, 200)
-    stage.controller.conclude(number, Refusal(kind=kind, samples=200, reason="out of memory"))
+    refusal = Refusal(kind=kind, samples=200, reason="no room", ended_as="out_of_memory")
+    stage.controller.conclude(number, refusal)
     (ended,) = stage.of(TrialEnded)
-    assert (ended.status, ended.value, ended.samples, ended.reason) == ("failed", None, 200, "out of memory")
+    assert (ended.status, ended.value, ended.samples, ended.reason) == ("failed", None, 200, "no room")
+    assert ended.ended_as == "out_of_memory"
     assert stage.ledger.trials()[0].curve == ((200, 0.5),)
     assert stage.controller.failure is None
 
@@ -135,8 +147,8 @@ def test_a_trial_ends_once(stage: Stage) -> None:
     number = stage.begin()
     stage.finish(number)
     assert stage.report(number, 100)
-    stage.controller.conclude(number, Refusal(kind="trial", samples=900, reason="late"))
-    stage.controller.fail(number, "late")
+    stage.controller.conclude(number, Refusal(kind="trial", samples=900, reason="late", ended_as="data"))
+    stage.controller.fail(number, "late", "infrastructure")
     stage.controller.close()
     assert stage.statuses() == ["complete"]
     assert len(stage.of(TrialEnded)) == 1
@@ -208,6 +220,7 @@ def test_what_runs_when_the_search_stops_is_interrupted_and_continued(
     assert stage.statuses() == ["failed", "waiting"]
     (ended,) = stage.of(TrialEnded)
     assert (ended.status, ended.reason) == ("failed", "interrupted: the search was stopped")
+    assert ended.ended_as == stage.ledger.trials()[0].ended_as == "stopped_by_user"
     assert ended.seconds > 0
     stage.ledger.close()
 
@@ -215,6 +228,16 @@ def test_what_runs_when_the_search_stops_is_interrupted_and_continued(
     assert again.begin() == 1
     assert again.of(TrialStarted)[0].tags["continues"] == "0"
     assert [(event.samples, event.value) for event in again.of(TrialProgress)] == [(100, 0.5), (200, 0.4)]
+
+
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(0, "infrastructure"), (signal.SIGTERM, "preempted"), (signal.SIGHUP, "stopped_by_user")],
+)
+def test_a_signal_says_why_the_running_trials_ended(stage: Stage, number: int, word: str) -> None:
+    stage.begin()
+    stage.controller.close(signal=number)
+    assert stage.of(TrialEnded)[0].ended_as == stage.ledger.trials()[0].ended_as == word
 
 
 def test_a_trial_that_ends_while_the_search_stops_keeps_its_end(stage: Stage) -> None:
@@ -286,6 +309,7 @@ def test_a_space_that_refuses_its_first_trial_ends_the_search(
     assert stage.controller.propose() == "finished"
     assert isinstance(stage.controller.failure, SpaceError)
     assert stage.statuses() == ["failed"]
+    assert stage.of(TrialEnded)[0].ended_as == stage.ledger.trials()[0].ended_as == "infeasible"
 
 
 def test_a_space_that_refuses_some_trials_loses_only_those(
@@ -335,13 +359,15 @@ def test_what_stops_the_study_is_no_trials_fault(stage: Stage) -> None:
     first, second = stage.begin(), stage.begin()
     stage.report(first, 100)
     reason = "checkpoints must be writable, got No space left on device; free space and give the same command again"
-    stage.controller.conclude(first, Refusal(kind="study", samples=100, reason=reason))
+    refusal = Refusal(kind="study", samples=100, reason=reason, ended_as="infrastructure")
+    stage.controller.conclude(first, refusal)
     assert stage.report(second, 100)
-    stage.controller.fail(second, "its lane died of the same")
+    stage.controller.fail(second, "its lane died of the same", "infrastructure")
     stage.controller.close()
     assert isinstance(stage.controller.failure, StudyError)
     assert str(stage.controller.failure) == f"{reason}; the study goes on where it stood"
     assert [(event.number, event.interrupted) for event in stage.of(TrialEnded)] == [(0, True), (1, True)]
+    assert {event.ended_as for event in stage.of(TrialEnded)} == {"infrastructure"}
     assert stage.statuses() == ["failed", "failed", "waiting", "waiting"]
 
 

@@ -35,7 +35,7 @@ def test_a_study_on_data_that_have_changed_does_not_start(tmp_path: Path) -> Non
     trial = ledger.ask()
     assert isinstance(trial, Proposal)
     ledger.report(trial.number, evaluated(samples=16, value=1.0, protocol=prepared.tags["protocol_hash"]))
-    ledger.fail(trial.number, "why")
+    ledger.fail(trial.number, "why", "infeasible")
     ledger.close()
     changed = replace(prepared, tags={**prepared.tags, "protocol_hash": "other"})
     with pytest.raises(StudyError, match=r"keeps its evaluation protocol: 'toys' has .*, got other"):
@@ -306,7 +306,7 @@ def test_a_folder_that_nobody_reported_goes_with_its_trial(tmp_path: Path) -> No
     unheard.mkdir(parents=True)
     ledger = Ledger.open(tmp_path / "toys", "toys", load_space("spaces.toys"))
     ledger.ask()
-    ledger.fail(0, "the disk was full")
+    ledger.fail(0, "the disk was full", "infeasible")
     Broadcast(ledger, [], tmp_path / "toys")(
         TrialEnded(number=0, status="failed", value=None, samples=0, seconds=1.0)
     )

@@ -79,12 +79,15 @@ def test_every_trial_ends_once_and_as_tune_says(run_study: Callable[..., Run]) -
     ]  # fmt: skip
     assert trials[1].reason.startswith("loss must be finite, got nan")
     assert "the sensor is broken" in trials[2].reason
-    assert trials[3].reason == "out of memory"
+    assert trials[3].reason == "no room"
+    words = ["complete", "diverged", "infrastructure", "out_of_memory", "complete", "complete"]
+    assert [trial.ended_as for trial in trials] == words
     assert all(trial.curve[-1][0] == 800 for trial in trials if trial.status == "complete")
     assert [len(trial.curve) for trial in trials[1:4]] == [1, 1, 1]
     ended = [event for event in run.events if isinstance(event, TrialEnded)]
     assert sorted(event.number for event in ended) == list(range(6))
     assert {e.number: e.status for e in ended} == {t.number: t.status for t in trials}
+    assert {e.number: e.ended_as for e in ended} == {t.number: t.ended_as for t in trials}
     retried = {event.text.split()[1] for event in run.events if isinstance(event, Notice)}
     assert retried == {"2", "4"}
     assert run.results.num_terminated == 5  # all but the one whose retries were used up

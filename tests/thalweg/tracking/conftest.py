@@ -119,9 +119,10 @@ class Events:
         )
 
     def ended(
-        self, number: int, value: float | None, status: Any = "complete", reason: str = ""
+        self, number: int, value: float | None, status: Any = "complete", reason: str = "", **more: Any
     ) -> TrialEnded:
-        return TrialEnded(number=number, status=status, value=value, samples=512, seconds=6.0, reason=reason)
+        fields = {"samples": 512, "seconds": 6.0, "reason": reason, **more}
+        return TrialEnded(number=number, status=status, value=value, **fields)
 
     def inherited(self, number: int, samples: int, value: float) -> TrialProgress:
         """An evaluation that comes with the checkpoint of the trial that is continued."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,39 @@ def test_a_trial_ends_the_same_in_mlflow(
     run = recorded()["trial 000"]
     assert run.info.status == mlflow_status
     assert (run.data.tags["status"], run.data.tags["reason"]) == (status, "because")
+
+
+def test_runs_can_be_filtered_by_why_their_trials_ended(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(
+        make.started(),
+        *make.whole(0, 0.2),  # an earlier version told no word
+        make.trial(1),
+        make.ended(1, None, "failed", "the loss must stay finite", ended_as="diverged"),
+        make.trial(2),
+        make.ended(2, None, "failed", "interrupted: the search was stopped", ended_as="preempted"),
+        make.trial(3),
+        StudyEnded(end="interrupted", signal=signal.SIGINT),
+    )
+    experiment = recorded()["trial 000"].info.experiment_id
+    words = {0: "complete", 1: "diverged", 2: "preempted", 3: "stopped_by_user"}
+    for number, word in words.items():
+        (run,) = teller.client.search_runs([experiment], f"tags.ended_as = '{word}'")
+        assert run.info.run_name == f"trial {number:03d}"
+
+
+def test_a_run_of_an_earlier_version_learns_why_its_trial_ended(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(make.started(), *make.whole(0, 0.2))
+    run = recorded()["trial 000"]
+    teller.client.delete_tag(run.info.run_id, "ended_as")
+    kept = make.kept(0, ((512, 0.2),))
+    teller.tell(replace(kept, ended=replace(kept.ended, ended_as="complete")))
+    again = recorded()["trial 000"]
+    assert again.data.tags["ended_as"] == "complete"
+    assert again.info.end_time == run.info.end_time
 
 
 def test_a_trial_that_was_stopped_early_is_no_failure_and_says_what_it_is(

@@ -91,7 +91,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from thalweg.errors import NonFiniteError
+from thalweg.errors import NonFiniteDataError
 from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.session import DataCache, Session
@@ -117,7 +117,7 @@ for zero_stage in (1, 3):
         session.data.inputs[:] = float("nan")
     try:
         session.advance(reached)
-    except NonFiniteError as error:
+    except NonFiniteDataError as error:
         print("\\nstopped:", error)
     session.close()
 """

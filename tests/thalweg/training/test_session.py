@@ -17,7 +17,7 @@ from tests import tasks
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
 from thalweg.contract import Batch, Indices, Keys
-from thalweg.errors import ConfigError, NonFiniteError
+from thalweg.errors import ConfigError, NonFiniteDataError, NonFiniteError
 from thalweg.stage_contract import ParameterGroup, Progress, Stage
 from thalweg.study_folder import BASELINES
 from thalweg.training.checkpoints import checkpoint
@@ -208,7 +208,7 @@ def test_a_checkpoint_gives_the_weights_in_fp32(order: Orders, run: Run) -> None
 def test_data_that_are_not_finite_are_named(order: Orders, world: ProcessGroup) -> None:
     session = Session(order(opt={"batch_size": 8, "micro_batch_size": 2}), world, DataCache())
     session.data.inputs[17, 2] = float("nan")  # type: ignore[attr-defined]
-    with pytest.raises(NonFiniteError, match=r"loss must stay finite") as caught:
+    with pytest.raises(NonFiniteDataError, match=r"loss must stay finite") as caught:
         session.advance()
     found = re.search(
         r"; mend the data: inputs\[[01], 2\] of batch [0-3] is nan \(sample 17 of train\)", str(caught.value)

@@ -70,6 +70,7 @@ def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
         anew.set_user_attr(RECORD, record)
     for trial in trials:
         outcome = {"reason": "interrupted: its study was defined anew", "seconds": 0.0}
+        outcome["ended_as"] = "stopped_by_user"
         outcome |= {**trial.user_attrs.get(OUTCOME, {}), "interrupted": True}
         anew.add_trial(create_trial(state=TrialState.FAIL, user_attrs={OUTCOME: outcome}))
     return anew, f"{change}; nothing was trained in it, so that it is replaced"

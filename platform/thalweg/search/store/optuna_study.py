@@ -19,6 +19,7 @@ from optuna.trial import TrialState
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError
+from thalweg.events import EndedAs
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
 from thalweg.search.store.definition import IDENTITY, RECORD, open_study, renew, write_definition
@@ -54,6 +55,7 @@ from thalweg.training.checkpoints.places import relative
 from thalweg.training.messages import Report
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
+_STATES: Mapping[EndedAs, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,13 +245,14 @@ class Ledger:
                 self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED)))
             )
         except (SpaceError, StudyError, ConfigError) as error:
-            self.fail(trial.number, str(error))
+            self.fail(trial.number, str(error), "infeasible")
             return Rejection(number=trial.number, params=trial.params, error=error)
         document = config.model_dump(mode="json")
         found = self._queue.start(attributes, document)
         if curve and found.samples < curve[-1][0]:
             why = self._queue.put_back_earlier(trial.number, found)
-            self._end(trial.number, TrialState.FAIL, reason=f"interrupted: {why}", interrupted=True)
+            reason = f"interrupted: {why}"
+            self._end(trial.number, "infrastructure", reason, goes_on=True)
             return None
         trial.set_user_attr(CONFIG, document)
         if self._stages_of is not None:
@@ -295,17 +298,15 @@ class Ledger:
 
     def complete(self, number: int) -> None:
         """Ends a trial at the end of its budget."""
-        last = self._live[number].last
-        assert last is not None
-        self._end(number, TrialState.COMPLETE, value=last.value)
+        self._end(number, "complete")
 
     def prune(self, number: int) -> None:
         """Ends a trial that the scheduler stopped; keeps its curve."""
-        self._end(number, TrialState.PRUNED)
+        self._end(number, "pruned")
 
-    def fail(self, number: int, reason: str) -> None:
-        """Ends a trial as failed."""
-        self._end(number, TrialState.FAIL, reason=reason)
+    def fail(self, number: int, reason: str, ended_as: EndedAs) -> None:
+        """Ends a trial as failed, with the reason as a sentence and as a word."""
+        self._end(number, ended_as, reason)
 
     def seconds(self, number: int) -> float:
         """Returns how long a trial has been running, including the trial that it continues."""
@@ -316,11 +317,14 @@ class Ledger:
         live = self._live[number]
         live.began = max(live.began, time.monotonic() - seconds_ago)
 
-    def interrupt_all(self, reason: str = "interrupted", *, crashed: bool = False) -> list[int]:
+    def interrupt_all(
+        self, reason: str = "interrupted", ended_as: EndedAs = "infrastructure", *, crashed: bool = False
+    ) -> list[int]:
         """Ends every running trial as interrupted, and puts its parameters back into the queue.
 
         Args:
-            reason: Why they were interrupted.
+            reason: Why they were interrupted, as a sentence.
+            ended_as: Why, as a word.
             crashed: Whether their process died. A parameter set that crashes its process more often than the study
                 retries a trial, without making progress, is not put back.
 
@@ -334,7 +338,7 @@ class Ledger:
         ended = []
         try:
             for number, why, goes_on in self._queue.interrupt(reason, crashed, self.space.study.max_retries):
-                self._end(number, TrialState.FAIL, reason=why, interrupted=goes_on)
+                self._end(number, ended_as, why, goes_on=goes_on)
                 ended.append(number)
         except Exception:
             if not crashed:
@@ -342,20 +346,14 @@ class Ledger:
             raise
         return ended
 
-    def _end(
-        self,
-        number: int,
-        state: TrialState,
-        *,
-        value: float | None = None,
-        reason: str = "",
-        interrupted: bool = False,
-    ) -> None:
-        outcome = _outcome(self._live.get(number), reason)
-        if interrupted:
+    def _end(self, number: int, word: EndedAs, reason: str = "", *, goes_on: bool = False) -> None:
+        live = self._live.get(number)
+        outcome = _outcome(live, reason) | {"ended_as": word}
+        if goes_on:
             outcome["interrupted"] = True
         private_optuna.set_user_attr(self._study, self._queue.frozen(number), OUTCOME, outcome)
-        self._study.tell(number, value, state=state)
+        value = live.last.value if word == "complete" and live and live.last else None
+        self._study.tell(number, value, state=_STATES.get(word, TrialState.FAIL))
         self._live.pop(number, None)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from thalweg.contract import Metric, Mode
 from thalweg.errors import StudyError
+from thalweg.events import EndedAs
 from thalweg.search.store import journal_reader
 from thalweg.search.store.journal_reader import StoredStudy, StoredTrial
 from thalweg.search.store.storage import close_storage, open_storage
@@ -46,6 +47,8 @@ _STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
     journal_reader.FAIL: "failed",
 }
 
+_ENDED_AS: Mapping[int, EndedAs] = {journal_reader.COMPLETE: "complete", journal_reader.PRUNED: "pruned"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
@@ -61,6 +64,7 @@ class TrialRecord:
         metrics: All metrics of the last evaluation.
         seconds: Seconds from the proposal to the end.
         reason: Why it failed; empty if it did not.
+        ended_as: Why it ended, as a word; None before it has, or if an earlier version of Thalweg recorded a failure.
         curve: (samples, objective) at each evaluation.
         checkpoint: Path of its newest checkpoint, or of the one that it resumes from.
         protocol: Hash of the evaluation protocol.
@@ -83,6 +87,7 @@ class TrialRecord:
     checkpoint: str | None
     protocol: str | None = None
     interrupted: bool = False
+    ended_as: EndedAs | None = None
     continues: int | None = None
     started: datetime | None = None
     ended: datetime | None = None
@@ -157,6 +162,12 @@ class StudyRecord:
         return EvaluationRecord(
             samples=samples, value=value, checkpoint=None if beside is None else str(beside)
         )
+
+    def of_trials(self, ended_as: EndedAs | None) -> StudyRecord:
+        """Returns the study with those of its trials that ended as a word says; with all of them for None."""
+        if ended_as is None:
+            return self
+        return replace(self, trials=tuple(trial for trial in self.trials if trial.ended_as == ended_as))
 
     def best(self) -> TrialRecord | None:
         """Returns the best complete trial; None before there is one."""
@@ -246,6 +257,7 @@ def record(trial: FrozenTrial | StoredTrial, directory: Path) -> TrialRecord:
         checkpoint=str(resolve(directory, checkpoint)) if checkpoint else None,
         protocol=outcome.get("protocol"),
         interrupted=outcome.get("interrupted", False),
+        ended_as=outcome.get("ended_as") or _ENDED_AS.get(trial.state),
         continues=trial.user_attrs.get(CONTINUES),
         started=trial.datetime_start,
         ended=trial.datetime_complete,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from thalweg.errors import ThalwegError, TrialError
+from thalweg.errors import OutOfMemory, ThalwegError, TrialError
 from thalweg.files import is_full_disk
 from thalweg.training.process_group import is_group_fault
 from thalweg.wording import as_seen
@@ -30,7 +30,8 @@ def blaming(package: str) -> Iterator[None]:
         package: Dotted name of the family's package.
 
     Raises:
-        TrialError: The family's code raised, and the message names the place in it; or memory ran out.
+        TrialError: The family's code raised, and the message names the place in it.
+        OutOfMemory: Memory ran out.
     """
     try:
         yield
@@ -38,7 +39,7 @@ def blaming(package: str) -> Iterator[None]:
         raise
     except Exception as error:
         if _lacks_memory(error):
-            raise TrialError(
+            raise OutOfMemory(
                 f"the memory of a worker must hold its model and a micro-batch, got {_told(error)}; lower "
                 "optimization.micro_batch_size, which changes no result, or the size of the model"
             ) from error

@@ -45,6 +45,10 @@ class Toy(FamilyConfig):
     """Samples after which a loss hangs or ends its worker."""
     once: str = ""
     """File that the first hang or signal makes, and without which there is one each time."""
+    fits: int = Field(-1, ge=-1)
+    """Samples of a micro-batch that fit into a worker's memory in training; -1 all."""
+    reads: str = ""
+    """File with the inputs; without one they are made."""
     loss_weights: LossWeights = LossWeights()
     """Weights of the loss parts."""
     optimization: Optimization = Optimization(lr=1e-2, batch_size=8, warmup_ratio=0.1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from families.toy.config import LossWeights, Toy
 from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Indices, Keys, Measure, Metric, Outputs, SplitName, State, Task
+from thalweg.data.npy import read_npy
 from thalweg.per_unit import PerUnit
 from thalweg.stage_contract import Joined, JointLoss, Loss, ParameterGroup, Progress, Rows, Stage
 
@@ -23,9 +24,10 @@ class Waves:
     fingerprint = "waves-1"
     notes = ()
 
-    def __init__(self) -> None:
+    def __init__(self, file: str = "") -> None:
         generator = np.random.default_rng(0)
-        self.inputs = generator.standard_normal((120, 4)).astype(np.float32)
+        made = generator.standard_normal((120, 4)).astype(np.float32)
+        self.inputs = read_npy(Path(file)) if file else made
         self.first = np.sin(self.inputs.sum(1, keepdims=True)).astype(np.float32)
         self.second = (self.inputs[:, :1] * self.inputs[:, 1:2]).astype(np.float32)
 
@@ -104,6 +106,12 @@ class Trouble:
             return False
         return True
 
+    def allocate(self, batch: Batch) -> None:
+        """Runs out of memory as torch does on a GPU, in a pass whose intermediate values are kept."""
+        count, fits = len(batch["inputs"]), self._config.fits
+        if 0 <= fits < count and torch.is_grad_enabled():
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {count} samples")
+
     def in_loss(self, progress: Progress) -> None:
         """Fails, ends its process or hangs as a loss may."""
         if 0 <= self._config.fails_at <= progress.samples:
@@ -134,6 +142,7 @@ class SquaredErrors(Loss):
         """Squared errors, summed."""
         self._trouble.in_loss(progress)
         outputs = model(batch["inputs"])
+        self._trouble.allocate(batch)  # after the model, whose buffers have changed
         if self._config.fails_in == "backward":
             outputs = Torn.apply(outputs)
         errors = (outputs - batch["targets"]).square()
@@ -237,13 +246,13 @@ class ToyTask(Task[Toy, Waves]):
         self._trouble = Trouble(config)
 
     def data_key(self) -> str:
-        """Everything shares one data set."""
-        return "waves"
+        """Everything that reads one file shares one data set."""
+        return f"waves {self.config.reads}"
 
     def open(self, root: Path) -> Waves:
         """Makes the data."""
         self._trouble.may_fail("open")
-        return Waves()
+        return Waves(self.config.reads)
 
     def inherit(self, starting_points: Mapping[str, FamilyConfig]) -> Toy:
         """Takes the width from the last starting point."""

@@ -64,7 +64,7 @@ def folder(make_space: Make, open_ledger: Open, tmp_path: Path) -> Path:
     ledger.complete(complete)
     ledger.report(pruned, evaluated(samples=100, value=9.0))
     ledger.prune(pruned)
-    ledger.fail(failed, "the loss is \u221e")
+    ledger.fail(failed, "the loss is \u221e", "infeasible")
     at = str(tmp_path / "study" / "checkpoints" / f"trial-{cut:05d}" / "samples-100")
     ledger.report(cut, evaluated(samples=100, value=0.25, checkpoint=at))
     assert ledger.interrupt_all() == [cut, never]

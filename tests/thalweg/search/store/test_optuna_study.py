@@ -62,7 +62,7 @@ def ask(ledger: Ledger) -> Proposal:
 
 def begin(ledger: Ledger) -> None:
     """Leaves a study in which something was trained."""
-    ledger.fail(run_trial(ledger, until=1).number, "why")
+    ledger.fail(run_trial(ledger, until=1).number, "why", "infeasible")
     ledger.close()
 
 
@@ -95,7 +95,7 @@ def test_a_pruned_trial_keeps_its_curve(ledger: Ledger) -> None:
 def test_optuna_has_the_same_states(ledger: Ledger, tmp_path: Path) -> None:
     ledger.complete(run_trial(ledger).number)
     ledger.prune(run_trial(ledger, until=2).number)
-    ledger.fail(run_trial(ledger, until=1).number, "why")
+    ledger.fail(run_trial(ledger, until=1).number, "why", "infeasible")
     states = [trial.state.name for trial in ledger._study.get_trials()]
     assert states == ["COMPLETE", "PRUNED", "FAIL"]
     assert [trial.status for trial in ledger.trials()] == ["complete", "pruned", "failed"]
@@ -191,6 +191,7 @@ def test_a_parameter_set_that_the_space_refuses_is_a_failed_trial(
     (trial,) = ledger.trials()
     assert trial.status == "failed"
     assert "ZeroDivisionError" in trial.reason
+    assert trial.ended_as == "infeasible"
     assert not trial.interrupted
 
 
@@ -214,6 +215,7 @@ def test_a_trial_of_a_killed_process_is_failed_and_taken_up_again(
     for trial in (kept, bare):
         assert (trial.status, trial.interrupted) == ("failed", True)
         assert trial.reason == "interrupted: its process died"
+        assert trial.ended_as == "infrastructure"
     assert [(trial.status, trial.continues) for trial in waiting] == [("waiting", 1), ("waiting", 2)]
 
     resumed, anew = ask(ledger), ask(ledger)
@@ -415,7 +417,7 @@ def test_checkpoints_of_the_best_and_of_the_unfinished_are_kept(ledger: Ledger) 
     assert [trial.checkpoint for trial in expendable(ledger.trials(), "min", 2)] == ["/kept/0/samples-1"]
     again = ask(ledger)
     assert [trial.number for trial in expendable(ledger.trials(), "min", 2)] == [0]
-    ledger.fail(again.number, "why")
+    ledger.fail(again.number, "why", "infeasible")
     assert [trial.number for trial in expendable(ledger.trials(), "min", 2)] == [0, 3, 4]
 
 

@@ -225,7 +225,7 @@ def test_a_name_that_is_a_path_is_no_study(finish: Finish, tmp_path: Path, name:
 
 def test_a_study_without_a_complete_trial_is_refused(starting_points: StartingPoints, tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "toys", "toys", load_space("spaces.toys"))
-    ledger.fail(ask(ledger).number, "why")
+    ledger.fail(ask(ledger).number, "why", "infeasible")
     ledger.close()
     with pytest.raises(StudyError, match=r"must have a complete trial, 'toys' has none among 4"):
         starting_points.preview(AGAIN)

@@ -11,7 +11,7 @@ import torch
 
 from families.toy.task import SquaredErrors, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
-from thalweg.errors import ConfigError, TrialError
+from thalweg.errors import ConfigError, OutOfMemory, TrialError
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.process_group import ProcessGroup, is_group_fault
 from thalweg.training.session import DataCache, Session
@@ -63,7 +63,7 @@ def test_too_little_memory_is_no_fault_of_the_family(
 ) -> None:
     monkeypatch.setattr(SquaredErrors, "parts", lambda self, model, batch, progress: ask())
     with pytest.raises(
-        TrialError, match=r"^the memory of a worker must hold .*; lower optimization\.micro_"
+        OutOfMemory, match=r"^the memory of a worker must hold .*; lower optimization\.micro_"
     ) as told:
         run(order())
     assert "mend" not in str(told.value)
