@@ -57,6 +57,8 @@ TESTED_BY = {
     "faults": "test_tables",
     "footprint": "test_dead_knobs",
     "frame": "test_live",
+    "front_picture": "test_front",
+    "front_view": "test_front",
     "hashing": "test_sampling",
     "held_out": "test_hold_out",
     "history": "test_recorder",

@@ -145,6 +145,10 @@ class StudyFolder:
         """Returns the folder of the picture of a relation of two metrics."""
         return self.path / "pictures" / "relations" / name
 
+    def front(self, name: str) -> Path:
+        """Returns the folder of the picture of a Pareto front."""
+        return self.path / "pictures" / "fronts" / name
+
     @property
     def importance(self) -> Path:
         """Folder of the picture of the importance of parameters."""

@@ -1,18 +1,14 @@
-"""Commands that show the results of studies."""
+"""Commands that show the best trials of studies."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal
 from thalweg.errors import ConfigError
-from thalweg.events import EndedAs
-
-if TYPE_CHECKING:
-    from thalweg.search.store.records import StudyRecord
 
 _PARTS = "`encoders` of water_mae, `images` of rgb_lidar, `encoder` of geo_contrastive"
 
@@ -96,122 +92,3 @@ def ui(
     from thalweg.tracking.ui import serve_ui
 
     serve_ui(tracking_uri or default_uri(), port=port, tell=teller(terminal()))
-
-
-def show(
-    study: Annotated[list[str], typer.Argument(metavar="STUDY...", help="Names of studies.")],
-    by: Annotated[
-        list[str] | None, typer.Option(help="Group trials by a parameter or knob; repeat it for several.")
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Compare the groups of --by by this metric, not by the objective; repeat it for several."
-        ),
-    ] = None,
-    relate: Annotated[
-        tuple[str, str] | None,
-        typer.Option(metavar="METRIC METRIC", help="Show whether two metrics go together over the trials."),
-    ] = None,
-    importance: Annotated[
-        bool, typer.Option("--importance", help="Show how much each searched parameter matters.")
-    ] = False,
-    pictures: Annotated[
-        bool, typer.Option("--pictures", help="Draw what --relate or --importance shows, also into MLflow.")
-    ] = False,
-    ended_as: Annotated[
-        EndedAs | None,
-        typer.Option(
-            metavar="WORD", help="Show only trials that ended as diverged, out_of_memory, data, ..."
-        ),
-    ] = None,
-    output: Output = RUNS,
-    storage: Storage = None,
-    tracking_uri: Tracking = None,
-) -> None:
-    """Shows the leaderboards of studies, means over groups of their trials, or relations of metrics; runs nothing.
-
-    Examples: `thalweg show rgb_lidar_fusion_seeds --by fusion`, `thalweg show quickstart --ended-as diverged`,
-    `thalweg show sentinel_supcon_seeds --by loss --metric recall_Mines`,
-    `thalweg show geo_contrastive_alpha --relate latent_curvature rrmse`, `thalweg show quickstart --importance`
-
-    `--importance` gives the share of the differences between trials that goes with each searched parameter, with an
-    interval: few trials do not pretend to know. `--relate` gives the rank correlation of two metrics with an interval;
-    trials that differ in the seed alone count once.
-    """
-    from thalweg.analysis import leaderboard, studies
-    from thalweg.analysis.groups import judged_by
-    from thalweg.console import board
-
-    _check_view(by, metric, relate, importance, pictures, ended_as)
-    for name in study:
-        record, folder = studies.find(output, name, storage).of_trials(ended_as), output / name
-        if relate is not None:
-            _relate(record, relate, folder, pictures, tracking_uri)
-        elif importance:
-            _importance(record, folder, pictures, tracking_uri)
-        else:
-            for each in [judged_by(record, one) for one in metric] if metric else [record]:
-                board.show(leaderboard.of_study(each, folder), terminal(), by or ())
-
-
-def _check_view(
-    by: list[str] | None,
-    metric: list[str] | None,
-    relate: tuple[str, str] | None,
-    importance: bool,
-    pictures: bool,
-    ended_as: EndedAs | None,
-) -> None:
-    """Refuses options of `show` that do not go together."""
-    if metric and not by:
-        raise ConfigError(
-            f"--metric says what groups are compared by, got {metric[0]!r} without --by; add --by"
-        )
-    if relate is not None and importance:
-        raise ConfigError("a table is of --relate or of --importance, got both; give one of the two")
-    of_all = "--relate" if relate is not None else "--importance" if importance else ""
-    beside = "--by" if by else "--ended-as" if ended_as else ""
-    if of_all and beside:
-        raise ConfigError(
-            f"{of_all} takes all trials of a study, got {beside} beside it; give one of the two"
-        )
-    if pictures and not of_all:
-        raise ConfigError(
-            "--pictures draws what --relate or --importance shows, got neither; `thalweg best STUDY --pictures` draws "
-            "models"
-        )
-
-
-def _importance(record: StudyRecord, folder: Path, pictures: bool, tracking_uri: str | None) -> None:
-    from thalweg.analysis.importance.parameters import importance_of
-    from thalweg.console.importance_view import show_importance
-    from thalweg.tracking.address import check_tracking, default_uri
-
-    console = terminal()
-    found = importance_of(record)
-    show_importance(record.name, found, console)
-    if pictures:
-        from thalweg.analysis.importance.importance_picture import store_importance  # matplotlib
-
-        uri = tracking_uri or default_uri()
-        check_tracking(uri)
-        teller(console)(store_importance(found, record.name, folder.absolute(), uri))
-
-
-def _relate(
-    record: StudyRecord, names: tuple[str, str], folder: Path, pictures: bool, tracking_uri: str | None
-) -> None:
-    from thalweg.analysis.relation import relate
-    from thalweg.console.relation_view import show_relation
-    from thalweg.tracking.address import check_tracking, default_uri
-
-    console = terminal()
-    found = relate(record, names)
-    show_relation(record.name, found, console)
-    if pictures:
-        from thalweg.analysis.relation_picture import store_relation  # matplotlib
-
-        uri = tracking_uri or default_uri()
-        check_tracking(uri)
-        teller(console)(store_relation(found, record.name, folder.absolute(), uri))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PICTURES = "pictures"
 HOLD_OUT_PREFIX = "test_"
+FRONT = "pareto_front"
+"""Tag of a trial on a Pareto front: the objectives."""
 
 
 @contextmanager
@@ -86,6 +88,38 @@ def add_study_pictures(uri: str, study: str, directory: Path, folder: Path) -> s
             return None
         client.log_artifacts(run.info.run_id, str(folder), PICTURES)
         return str(run.info.run_id)
+
+
+def tag_front(
+    uri: str,
+    study: str,
+    directory: Path,
+    members: Sequence[int],
+    others: Sequence[int],
+    objectives: str,
+) -> None:
+    """Tags the runs of trials of a Pareto front with its objectives, and takes that tag from those of others.
+
+    Args:
+        uri: MLflow's address, which `check_tracking` accepted.
+        study: Name of the study and of its experiment.
+        directory: Folder of the study; another study may have had its name.
+        members: Numbers of the trials of the front.
+        others: Numbers of trials that are not of it; some may have been of an earlier one.
+        objectives: The objectives in words.
+
+    Raises:
+        ConnectionFailed: MLflow does not accept it.
+    """
+    client = connect(uri)
+    with _accepted("the tags", "choose another --tracking-uri"):
+        for number in members:
+            if (run := find_trial(client, study, directory, number)) is not None:
+                client.set_tag(run.info.run_id, FRONT, objectives)
+        for number in others:
+            run = find_trial(client, study, directory, number)
+            if run is not None and run.data.tags.get(FRONT) == objectives:
+                client.delete_tag(run.info.run_id, FRONT)
 
 
 def add_pictures(uri: str, study: str, directory: Path, number: int, folder: Path) -> str | None:

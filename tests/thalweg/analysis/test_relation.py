@@ -12,7 +12,7 @@ from matplotlib import image
 
 from thalweg.analysis.relation import MIN_SETTINGS, MetricRelation, interval, rank_correlation, relate
 from thalweg.analysis.relation_picture import figure, store_relation
-from thalweg.console.relation_view import MAX_ROWS, footnote, sentence, show_relation, verdict
+from thalweg.console.analyses.relation_view import MAX_ROWS, footnote, sentence, show_relation, verdict
 from thalweg.contract import Metric
 from thalweg.errors import StudyError
 from thalweg.search.store.records import StudyRecord, TrialRecord

@@ -39,9 +39,12 @@ def test_the_importance_of_parameters_is_told_and_drawn(
     assert "16 complete trials; a forest explains" in result.output
     assert "and in MLflow" in result.output
     assert len(list((tmp_path / "thalweg_runs" / "weighed").rglob("importance.png"))) == 1
+    result = run("show", "weighed", "--front", "cost/num_parameters", "--pictures", "--tracking-uri", uri)
+    assert result.exit_code == 2
+    assert "of others that its complete trials have, got 'cost/num_parameters'" in result.stderr
     for more, told in (
         (("--by", "width"), "--importance takes all trials of a study, got --by beside it"),
-        (("--relate", "mse", "width"), "a table is of --relate or of --importance, got both"),
+        (("--relate", "mse", "width"), "a table shows one of --relate, --importance, got all of them"),
     ):
         result = run("show", "weighed", "--importance", *more)
         assert result.exit_code == 2
@@ -74,7 +77,7 @@ def test_two_metrics_are_related_over_the_trials_of_a_study(
     assert len(list((tmp_path / "thalweg_runs" / "related").rglob("curvature-mse.png"))) == 1
     result = run("show", "related", "--pictures")
     assert result.exit_code == 2
-    assert "--pictures draws what --relate or --importance shows, got neither" in result.stderr
+    assert "--pictures draws what --relate, --importance or --front shows, got none of them" in result.stderr
 
 
 def test_groups_are_compared_by_metrics_of_their_own(run: Callable[..., Result], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from thalweg.tracking.additions import (
     add_pictures,
     add_study_pictures,
     record_look,
+    tag_front,
 )
 from thalweg.tracking.runs import StudyRuns
 from thalweg.tracking.spool import DeliveryState, Moment
@@ -71,6 +72,25 @@ def test_pictures_of_a_study_are_artifacts_of_its_own_run(
     assert client.get_run(run).data.tags["thalweg.kind"] == "study"
     assert len(client.list_artifacts(run, "pictures")) == 2
     assert add_study_pictures(uri, study, tmp_path / "another", folder) is None
+
+
+def test_trials_of_a_front_are_found_by_a_tag_that_moves_with_it(
+    uri: str, client: MlflowClient, study: str, make: Any, tmp_path: Path
+) -> None:
+    tell(client, make, tmp_path / "artifacts", 0, 1, 2)
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+
+    def found(objectives: str) -> list[str]:
+        asked = f"tags.pareto_front = '{objectives}'"
+        return sorted(run.info.run_name for run in client.search_runs([experiment.experiment_id], asked))
+
+    tag_front(uri, study, make.folder, [0, 1], [2], "skill and rmse")
+    assert found("skill and rmse") == ["trial 000", "trial 001"]
+    tag_front(uri, study, make.folder, [2], [0, 1, 7], "skill and rmse")
+    assert found("skill and rmse") == ["trial 002"]
+    tag_front(uri, study, make.folder, [0], [2], "skill and size")
+    assert found("skill and rmse") == ["trial 002"], "a front of other objectives stays"
 
 
 def test_drawing_again_replaces_the_pictures(

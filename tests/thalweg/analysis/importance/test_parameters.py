@@ -12,7 +12,7 @@ from rich.console import Console
 
 from thalweg.analysis.importance.importance_picture import store_importance
 from thalweg.analysis.importance.parameters import MIN_TRIALS, importance_of, ranks
-from thalweg.console.importance_view import footnote, show_importance, verdict
+from thalweg.console.analyses.importance_view import footnote, show_importance, verdict
 from thalweg.errors import StudyError
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.tracking import additions

@@ -1,0 +1,1 @@
+"""Views of what `thalweg show` tells of a study beside its leaderboard."""
