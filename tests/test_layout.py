@@ -71,6 +71,7 @@ TESTED_BY = {
     "known_runs": "test_runs",
     "look": "test_app",
     "loop": "test_session",
+    "memory": "test_micro_batches",
     "messages": "test_session",
     "new": "test_app",
     "notices": "test_live",

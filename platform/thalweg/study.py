@@ -183,6 +183,16 @@ class Study(Knobs):
     If a lane was once silent for longer and then went on, the limit is ten times its longest silence, if that is more.
     None waits for ever.
     """
+    max_hours: float | None = Field(default=None, gt=0)
+    """Hours in which trials have been running, over all sessions, after which none begins; those that run go on."""
+    max_lane_hours: float | None = Field(default=None, gt=0)
+    """Hours of all trials together after which none begins."""
+    max_total_samples: int | None = Field(default=None, ge=1)
+    """Training samples of all trials together after which none begins."""
+    min_improvement: float | None = Field(default=None, gt=0)
+    """No trial begins if the next `lookahead` are expected to improve the best value by less, in the metric's unit."""
+    lookahead: int = Field(default=10, ge=1)
+    """Trials whose expected improvement is shown while the search runs, and compared with `min_improvement`."""
     first_trials: tuple[dict[str, Any], ...] = ()
     """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""
     grid: InstanceOf[Grid] | None = Field(default=None, exclude=True, repr=False)

@@ -20,7 +20,7 @@ from ray import tune
 from ray.util.state import list_actors
 
 from thalweg.errors import LaneDiedError
-from thalweg.lanes import private_train
+from thalweg.lanes import causes_of_death, private_train
 from thalweg.lanes.lane import Lane, LaneSettings
 from thalweg.lanes.resources import Gang
 from thalweg.lanes.trainable import LaneTrainable
@@ -325,6 +325,33 @@ def test_a_bug_on_two_workers_is_the_trials_answer_and_the_group_is_replaced(
     refusal = _refusal(lane, _order(tmp_path, "bug", fails_at=0))
     assert re.match(BROKEN, refusal.reason)
     assert _worker_of(lane, tmp_path) != before
+
+
+@pytest.mark.timeout(300)
+def test_memory_that_one_of_two_workers_lacks_halves_the_micro_batches_of_both(
+    double: tuple[Lane, list[int]], tmp_path: Path
+) -> None:
+    lane, _ = double
+    halved = _train(lane, _order(tmp_path, "halved", opt={"batch_size": 9}, fits=4))  # shares of 5 and 4
+    small = _train(lane, _order(tmp_path, "small", opt={"batch_size": 9, "micro_batch_size": 2}))
+    assert halved[0].provenance["micro_batch_size"] == 2
+    assert [(report.metrics, report.curve) for report in halved] == [
+        (report.metrics, report.curve) for report in small
+    ]
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_that_the_kernel_ended_for_memory_is_not_given_the_same_again(
+    single: tuple[Lane, list[int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lane, _ = single
+    monkeypatch.setattr(causes_of_death, "explain", lambda *_: causes_of_death.NO_MEMORY)
+    trouble: dict[str, Any] = {"signal": int(signal.SIGKILL), "once": str(tmp_path / "once")}
+    order = _order(tmp_path, "killed", opt={"batch_size": 8}, **trouble)
+    report = lane.advance(order, 0)
+    assert isinstance(report, Report)
+    assert report.provenance["micro_batch_size"] == 4
+    assert lane.deaths == [causes_of_death.NO_MEMORY]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 
 from thalweg.lanes.channel import Command
 from thalweg.lanes.lane import LaneSettings
+from thalweg.lanes.micro_batches import FittingMicroBatches
 from thalweg.lanes.trainable import ANSWER, LaneTrainable
 from thalweg.lanes.worker import Crew
 from thalweg.search import run, tune_adapters
@@ -31,9 +32,13 @@ class LocalLane:
 
     def __init__(self) -> None:
         self._crew = Crew(join())
+        self._micro_batches = FittingMicroBatches()
 
     def advance(self, order: TrialOrder, reached: int) -> Report | Refusal:
         """Trains a trial to its next evaluation."""
+        return self._micro_batches.advance(order, lambda order: self._attempt(order, reached))
+
+    def _attempt(self, order: TrialOrder, reached: int) -> Report | Refusal:
         answer = self._crew.follow(Command(verb="advance", order=order, reached=reached))
         assert isinstance(answer, Report | Refusal)
         return answer

@@ -17,6 +17,7 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
+from thalweg.search.stopping.expected_improvement import expected_improvement
 from thalweg.search.store.records import TrialRecord, ranking
 
 
@@ -82,6 +83,7 @@ class Standing:
         self._began = clock()
         self._earlier = earlier
         self._seconds: list[float] = []  # of trials that ended in this session
+        self._losses: list[float | None] = []  # of trials that ended for good; None if it was not complete
         self.study: StudyStarted | None = None
         self.ended: StudyEnded | None = None
         self.running: dict[int, Running] = {}
@@ -151,6 +153,17 @@ class Standing:
             return max(0.0, mean - spent)
         return spent / trial.own * max(0, self.study.samples - trial.samples)
 
+    def outlook(self) -> tuple[int, float] | None:
+        """Returns a number of trials to come, and by how much they are expected to improve the best value.
+
+        None while too few trials have ended.
+        """
+        if self.study is None:
+            return None
+        num_next = int(self.study.definition.get("lookahead", 10))
+        gain = expected_improvement(self._losses, num_next)
+        return None if gain is None else (num_next, gain)
+
     def leader(self) -> Running | None:
         """Returns the running trial with the best last value; None before there is one."""
         curved = [trial for trial in self.running.values() if trial.curve]
@@ -192,6 +205,7 @@ class Standing:
         for trial in self._earlier:
             if trial.status in self.counts and not trial.interrupted:
                 self.counts[trial.status] += 1
+                self._lose(trial.status, trial.value)
         for trial in ranking(self._earlier, "min" if self.study.mode == "min" else "max")[:1]:
             if trial.value is not None:
                 self.best = Best(trial.number, trial.value, trial.params)
@@ -214,6 +228,7 @@ class Standing:
             self.num_interrupted += 1
             return False
         self.counts[event.status] += 1
+        self._lose(event.status, event.value)
         if trial is not None and trial.trained:
             self._seconds.append(self._clock() - trial.began)
         better = event.value is not None and (
@@ -223,6 +238,9 @@ class Standing:
             return False
         self.best = Best(event.number, event.value, trial.params if trial else {})
         return True
+
+    def _lose(self, status: str, value: float | None) -> None:
+        self._losses.append(self._loss(value) if status == "complete" and value is not None else None)
 
     def _loss(self, value: float) -> float:
         return value if self.study is not None and self.study.mode == "min" else -value

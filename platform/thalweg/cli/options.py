@@ -28,6 +28,9 @@ Samples = Annotated[
 Trials = Annotated[
     int | None, typer.Option(min=1, help="Number of trials, those of earlier sessions included.")
 ]
+MaxHours = Annotated[
+    float | None, typer.Option(help="Hours in which trials have been running after which no more begin.")
+]
 Storage = Annotated[
     str | None, typer.Option(help="SQLAlchemy URL of a database with the study, instead of a file.")
 ]

@@ -16,6 +16,7 @@ from thalweg.cli.options import (
     DataSet,
     Gpus,
     Lanes,
+    MaxHours,
     Output,
     Plain,
     Samples,
@@ -41,6 +42,7 @@ def search(
     space: Space,
     study: StudyName = None,
     trials: Trials = None,
+    max_hours: MaxHours = None,
     dataset: DataSet = None,
     samples: Samples = None,
     lanes: Lanes = None,
@@ -69,7 +71,8 @@ def search(
     Next: `thalweg ui`, `thalweg best STUDY`.
     """
     console = terminal()
-    settings = {"num_trials": trials, "num_lanes": lanes, "num_workers": workers, "gpus_per_worker": gpus}
+    settings = {"num_trials": trials, "max_hours": max_hours, "num_lanes": lanes}
+    settings |= {"num_workers": workers, "gpus_per_worker": gpus}
     chosen = _chosen(space, settings, dataset=dataset, samples=samples, root=data, tell=teller(console))
     over = None if storage else _finished(output, study or space, chosen, teller(console))
     # After the space, whose mistakes are answered at once: torch, Ray and MLflow take seconds.
@@ -77,7 +80,6 @@ def search(
         from thalweg.analysis.pictures import draw_new
         from thalweg.search import run
         from thalweg.tracking.address import check_tracking, default_uri
-        from thalweg.tracking.spool import is_delivered
 
     check_tracking(uri := tracking_uri or default_uri())
     options = run.Options(
@@ -89,9 +91,7 @@ def search(
         take_over=take_over,
         accept_code_change=accept_code_change,
     )
-    record, number = over, 0
-    if record is None or not is_delivered(options.directory, uri):
-        record, number = _searched(chosen, options, uri, data, plain=plain, check=check)
+    record, number = _searched(chosen, options, uri, data, over, plain=plain, check=check)
     flags = {"--dataset": dataset, "--samples": samples, "--data": data, "--tracking-uri": tracking_uri}
     _show(space, chosen, options, record, flags, uri, stopped=bool(number))
     if pictures and not number and over is None:
@@ -100,9 +100,20 @@ def search(
 
 
 def _searched(
-    chosen: LoadedSpace, options: Options, uri: str, data: Path | None, *, plain: bool, check: bool
+    chosen: LoadedSpace,
+    options: Options,
+    uri: str,
+    data: Path | None,
+    over: StudyRecord | None,
+    *,
+    plain: bool,
+    check: bool,
 ) -> tuple[StudyRecord, int]:
-    """Searches a space; returns the study, and the number of the signal that stopped it or 0."""
+    """Searches a space, unless all is done and delivered; returns the study, and the signal that stopped it or 0."""
+    with ending_at_once():
+        from thalweg.tracking.spool import is_delivered
+    if over is not None and is_delivered(options.directory, uri):
+        return over, 0
     with ending_at_once():
         from thalweg.analysis.studies import earlier_trials
         from thalweg.console.live import make_view

@@ -155,7 +155,8 @@ def _endings(board: Leaderboard) -> list[RenderableType]:
         text.append(", " if status != "failed" else _words(ended))
     if saved is not None:
         text.append(f"; early stopping saved {saved:.0%} of samples")
-    return [text, *(Text(f"  {line}", style="red") for line in reasons(ended)), *_interrupted(board)]
+    why = [Text(f"last session {board.record.ended}")] if ":" in board.record.ended else []
+    return [text, *(Text(f"  {line}", style="red") for line in reasons(ended)), *_interrupted(board), *why]
 
 
 def _words(ended: Sequence[TrialRecord]) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from thalweg.analysis.progress import Running, Standing
 from thalweg.console.formatting import clock, listed, number, pairs, score, sparkline
-from thalweg.console.notices import STYLES, compared, starting, time_left
+from thalweg.console.notices import STYLES, compared, outlook, starting, time_left
 from thalweg.wording import counted
 
 WIDE = 110  # columns from which the parameters of running trials are shown
@@ -121,7 +121,9 @@ class Frame:
         if against:
             text.append(f"  {against}", style="default not bold")
         known = listed(standing.known_baselines())
+        expected = outlook(standing)
         below = [Text(params, style="green"), Text(f"beside {known}" if known else "", style="dim")]
+        below.append(Text(expected, style="dim"))
         return Group(text, *(Padding(line, (0, 0, 0, 6)) for line in below if line))
 
     def _phase(self) -> str | None:

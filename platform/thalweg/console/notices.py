@@ -63,11 +63,17 @@ def time_left(standing: Standing) -> str:
     return f"{'at most' if is_bound else 'about'} {clock(seconds)} left"
 
 
+def outlook(standing: Standing) -> str:
+    """Says what the next trials are expected to bring; empty while that is unknown."""
+    found = standing.outlook()
+    return "" if found is None else f"next {counted(found[0], 'trial')}: expected improvement {found[1]:.2g}"
+
+
 def whereabouts(standing: Standing) -> str:
     """Returns a line on the progress of the search and of its running trials."""
     if standing.study is None:
         return ""
-    parts = [f"{standing.progress:.0%} done", time_left(standing)]
+    parts = [f"{standing.progress:.0%} done", time_left(standing), outlook(standing)]
     for trial in list(standing.running.values())[:MAX_RUNNING]:
         value = f", {standing.study.metric} {score(trial.curve[-1])}" if trial.curve else ""
         parts.append(f"trial {trial.number} at {counted(trial.samples, 'sample')}{value}")

@@ -18,6 +18,7 @@ from thalweg.errors import LaneDiedError
 from thalweg.lanes import causes_of_death, private_train
 from thalweg.lanes.channel import Channel, Command, Restarted, Silence
 from thalweg.lanes.entrance import Coroner, enter
+from thalweg.lanes.micro_batches import FittingMicroBatches
 from thalweg.lanes.resources import Gang
 from thalweg.study_folder import StudyFolder
 from thalweg.training.messages import Refusal, Report, TrialOrder
@@ -84,6 +85,7 @@ class Lane:
         self.name = name
         self.deaths: list[str] = []
         self._settings = settings
+        self._micro_batches = FittingMicroBatches()
         self._ended = ""  # why this lane has ended its own workers
         self._details = ""
         private_train.name_this_cluster()
@@ -136,6 +138,8 @@ class Lane:
     def advance(self, order: TrialOrder, reached: int) -> Report | Refusal:
         """Trains a trial to its next evaluation, with at most `max_restarts` restarts of the group.
 
+        Micro-batches that do not fit into memory are halved.
+
         Returns:
             The report of rank 0, or the reason why the trial cannot go on.
 
@@ -143,6 +147,9 @@ class Lane:
             LaneDiedError: The group is gone for good.
         """
         self.deaths, self._details = [], ""
+        return self._micro_batches.advance(order, lambda order: self._attempt(order, reached))
+
+    def _attempt(self, order: TrialOrder, reached: int) -> Report | Refusal:
         for _ in range(self._settings.max_restarts + 1):
             ray.get(self._channel.send.remote(Command(verb="advance", order=order, reached=reached)))
             answers = self._receive(None)
@@ -150,6 +157,8 @@ class Lane:
                 refusals = [answer for answer in answers if isinstance(answer, Refusal)]
                 return refusals[0] if refusals else answers[0]
             self._bury(answers)
+            if self.deaths[-1] == causes_of_death.NO_MEMORY:  # as it was, it would die again
+                break
         return Refusal(
             kind="group",
             reason=f"its workers were lost{self._how_often()} after {reached} samples: "
@@ -157,6 +166,7 @@ class Lane:
             ended_as=causes_of_death.word(self.deaths),
             details=self._details,
             samples=reached,
+            can_halve=self.deaths[-1] == causes_of_death.NO_MEMORY,
         )
 
     def _bury(self, lost: Restarted) -> None:
@@ -170,7 +180,7 @@ class Lane:
 
     def _way_out(self) -> str:
         if causes_of_death.NO_MEMORY in self.deaths:
-            return "; lower optimization.micro_batch_size, or run fewer --lanes"
+            return "; run fewer --lanes, lower the size of the model, or end what else runs there"
         if any(death.startswith(_NO_NEWS) for death in self.deaths):
             return "; if a batch may take so long, raise max_silence_s of the study"
         return ""

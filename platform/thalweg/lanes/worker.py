@@ -22,6 +22,7 @@ from thalweg.errors import (
     ConfigError,
     FamilyError,
     NonFiniteError,
+    OutOfMemory,
     OutputError,
     ThalwegError,
     TrialError,
@@ -114,13 +115,22 @@ def _refusal(error: BaseException, crew: Crew) -> Refusal:
     full = is_full_disk(error)
     if full and not isinstance(error, OutputError):
         reason = f"a disk must have space, got {reason}; free some and give the same command again"
+    reason, can_halve = _unless_smaller(reason, error, crew)
     return Refusal(
         kind="study" if full or isinstance(error, OutputError | FamilyError) else "trial",
         reason=reason,
         ended_as="infrastructure" if full else ended_as(error),
         details="" if not traced else "".join(traceback.format_exception(error)),
         samples=crew.samples,
+        can_halve=can_halve,
     )
+
+
+def _unless_smaller(reason: str, error: BaseException, crew: Crew) -> tuple[str, bool]:
+    """Returns whether smaller micro-batches may help, and a reason that says why not if memory ran out."""
+    if not isinstance(error, OutOfMemory) or crew.obstacle is None:
+        return reason, False
+    return (f"{reason} ({crew.obstacle})", False) if crew.obstacle else (reason, True)
 
 
 class Crew:
@@ -142,6 +152,11 @@ class Crew:
         last = self._session.last if self._session else None
         return last.samples if last else 0
 
+    @property
+    def obstacle(self) -> str | None:
+        """Why micro-batches of the present trial cannot be halved, empty if they can; None if none has been trained."""
+        return None if self._session is None else self._session.obstacle()
+
     def follow(self, command: Command) -> Answer:
         """Executes a command.
 
@@ -155,8 +170,8 @@ class Crew:
             if is_group_fault(error) or not self._alike(error):
                 raise
             refusal = _refusal(error, self)
-            self.drop()
-            return refusal
+        self.drop()  # once the error is gone, whose traceback holds what its step had allocated
+        return refusal
 
     def _advance(self, order: TrialOrder, reached: int) -> Report:
         if self._session is None or self._session.order != order:

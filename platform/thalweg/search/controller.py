@@ -33,9 +33,12 @@ class StudyController:
         publish: Called with each event.
         num_lanes: Trials that run at the same time.
         describe: Returns tags and documents for the records of a new trial.
+        limit: Returns why no trial should begin any more; empty if more should.
 
     Attributes:
         failure: The error that ended the search early; None if there was none.
+        limit: Why no more trials began; empty if no limit was reached.
+        stopping: Whether the search was told to stop.
     """
 
     def __init__(
@@ -45,8 +48,11 @@ class StudyController:
         *,
         num_lanes: int,
         describe: Callable[[Proposal], tuple[Mapping[str, str], Mapping[str, str]]] | None = None,
+        limit: Callable[[], str] = str,
     ) -> None:
         self.failure: Exception | None = None
+        self.limit = ""
+        self._limit = limit
         self._ledger = ledger
         self._publish = publish
         self._num_lanes = num_lanes
@@ -56,7 +62,7 @@ class StudyController:
         self._answered_at: dict[int, float] = {}
         self._num_rejections = 0
         self._any_began = False
-        self._stopping = False
+        self.stopping = False
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -76,7 +82,7 @@ class StudyController:
 
     def stop(self) -> None:
         """Starts no more trials, and stops the running ones at their next report."""
-        self._stopping = True
+        self.stopping = True
 
     def halt(self, error: Exception) -> None:
         """Stops the study for a reason outside its trials, which end as interrupted."""
@@ -134,7 +140,7 @@ class StudyController:
 
         Call it once, after Tune has returned or raised, with the signal that ended the search at once, if one did.
         """
-        ended_as: EndedAs = "stopped_by_user" if self._stopping and not signal else ended_by(signal)
+        ended_as: EndedAs = "stopped_by_user" if self.stopping and not signal else ended_by(signal)
         seconds = {number: self._ledger.seconds(number) for number in self._running}
         try:
             ended = self._ledger.interrupt_all(reason, ended_as)
@@ -150,6 +156,9 @@ class StudyController:
                 return "finished"
             if len(self._running) >= self._num_lanes:
                 return "wait"
+            self.limit = self.limit or self._limit()
+            if self.limit:
+                return "finished"
             proposal = self._ledger.ask()
             if isinstance(proposal, Proposal):
                 self._begin(proposal)
@@ -253,7 +262,7 @@ class StudyController:
 
     @property
     def _ending(self) -> bool:
-        return self._stopping or self.failure is not None
+        return self.stopping or self.failure is not None
 
     def _keep(self, error: Exception) -> None:
         self.failure = self.failure or error

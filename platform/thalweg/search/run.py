@@ -39,6 +39,7 @@ from thalweg.search.controller import StudyController
 from thalweg.search.overrides import options_of
 from thalweg.search.preflight import Prepared
 from thalweg.search.provenance import provenance
+from thalweg.search.stopping import limits
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
@@ -215,12 +216,13 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
                 prepared.code.keep(StudyFolder(options.directory).code(prepared.code.hash))
         ledger.declare(prepared.metrics)
         ledger.judge_by(lambda config: _stages(prepared.family, config))
-        if ledger.num_open():
+        over = _limit(ledger) if ledger.num_open() else "all trials had ended before"
+        if not over:
             ended = _run(prepared, options, ledger, broadcast)
         else:
             broadcast(_started(prepared, options, ledger, num_lanes=0))
             broadcast.tell(ledger.notes)
-            ended = StudyEnded(end="finished", reason="all trials had ended before")
+            ended = StudyEnded(end="finished", reason=over)
     except KeyboardInterrupt as error:
         number = signal_of(error)
         how = "stopped at once" if number == signal.SIGINT else f"stopped by {number.name}"
@@ -232,6 +234,8 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         try:
             with suppress(OutputError, StudyError):  # what ended the search; the next one puts them back
                 ledger.interrupt_all("interrupted: the search was stopped", ended.trials_ended_as)
+            with suppress(OutputError, StudyError):
+                ledger.record_end(ended)
             broadcast(replace(ended, seconds=time.monotonic() - began))
             record = ledger.read()
         finally:
@@ -255,6 +259,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             broadcast,
             num_lanes=num_lanes,
             describe=lambda proposal: describe(prepared, proposal, ledger.starting_points),
+            limit=lambda: _limit(ledger),
         )
         if ledger.num_recovered:
             text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
@@ -272,9 +277,16 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             controller.close(signal=number)
     if controller.failure is not None:
         raise controller.failure
+    if controller.limit and not controller.stopping:
+        return StudyEnded(end="finished", reason=controller.limit)
     if ledger.num_open():
         return StudyEnded(end="interrupted", reason="stopped by Ctrl-C", signal=signal.SIGINT)
     return StudyEnded(end="finished")
+
+
+def _limit(ledger: Ledger) -> str:
+    study = ledger.space.study
+    return limits.reached(study, ledger.trials()) if limits.has_limits(study) else ""
 
 
 def _stages(family: str, config: FamilyConfig) -> tuple[Stage, ...]:

@@ -64,6 +64,7 @@ class TrialOrder:
         baselines: Whether to evaluate the untrained model and the family's baselines, unless another trial did.
         starting_points: Files with the weights of the studies in ``starts_from``, by the study's name.
         study: Identity of the trial's study; a checkpoint of another study is not continued. Empty outside of studies.
+        halvings: How often micro-batches are halved, because they did not fit into memory.
         code: Hash of each module's code that the study has recorded, by its path; empty checks none.
     """
 
@@ -81,6 +82,7 @@ class TrialOrder:
     baselines: bool = False
     starting_points: Mapping[str, str] = field(default_factory=dict)
     study: str = ""
+    halvings: int = 0
     code: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -163,6 +165,7 @@ class Refusal:
         ended_as: The same as one word.
         details: Traceback.
         samples: Samples of the last evaluation that was reported.
+        can_halve: Whether memory ran out, and smaller micro-batches would give the same result.
     """
 
     kind: Literal["trial", "group", "study"]
@@ -170,3 +173,4 @@ class Refusal:
     ended_as: EndedAs
     details: str = ""
     samples: int = 0
+    can_halve: bool = False

@@ -110,6 +110,18 @@ class Layout:
         micro = -(-batch_size // (accumulation * world_size))
         return cls(batch_size, micro, accumulation, world_size)
 
+    def halved(self, times: int) -> "Layout | None":
+        """Returns the same batch in micro-batches of half the size, several times; None if there is none so small."""
+        found = self
+        for _ in range(times):
+            if found.micro_batch_size == 1:
+                return None
+            try:
+                found = Layout.of(self.batch_size, found.micro_batch_size // 2, self.world_size)
+            except ConfigError:  # a worker would have no sample
+                return None
+        return found
+
     @property
     def is_uneven(self) -> bool:
         """Whether some micro-batches are a sample smaller than the others."""

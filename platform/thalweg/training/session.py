@@ -25,6 +25,7 @@ from thalweg.training.checkpoints.milestones import Milestones
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, TrainingState, newest_whole
 from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
+from thalweg.training.guards import memory
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.loop import Loop
 from thalweg.training.messages import Report, TrialOrder
@@ -98,7 +99,8 @@ class Session:
         engine.check_precision(self._knobs)
         self.data = cache.open(self.task, Path(order.data_root), group.device)
         self._data_facts = self.task.facts(self.data)
-        self._layout = Layout.of(self._knobs.batch_size, self._knobs.micro_batch_size, group.size)
+        self._layout = memory.cut(self._knobs, group.size, order.halvings)
+        self._size = max(self._layout.micro_batch_size, 1 if order.halvings else 8)  # without gradients
         self._plan = Plan.lay(self.task.stages(), order.total_samples)
         self._plan.check_steps(self._knobs.batch_size)
         self._loop = Loop(self.task, self.data, group, self._plan, self._layout)
@@ -112,6 +114,7 @@ class Session:
         start, self._notes = _checkpoint_of(self.order, self._own, self._group)
         found = start.folder
         model = self._build()
+        memory.require_halves(self._layout, self.order.halvings, model, self._plan.stages)
         if found is not None:
             checkpoint.require_loadable(found, self._knobs.zero_stage, self._group)
             state = TrainingState.read(found)
@@ -150,6 +153,10 @@ class Session:
 
     def _wrap(self, model: torch.nn.Module) -> engine.TaskModule:
         return engine.TaskModule(self.task, model, self._stage.loss)
+
+    def obstacle(self) -> str:
+        """Returns why micro-batches cannot be halved without another result; empty if they can."""
+        return memory.obstacle(self._layout, self._module.model, self._plan.stages)
 
     @property
     def _stage(self) -> Stage:
@@ -252,8 +259,7 @@ class Session:
     def _compute_features(self) -> None:
         """Computes what the loss of the present stage reads of its frozen part."""
         if (wanted := self._stage.features) is not None:
-            size, model = _batch_size_without_gradients(self._layout), self._module.model
-            features.compute(wanted, self._engine, model, self.data, self._group, size)
+            features.compute(wanted, self._engine, self._module.model, self.data, self._group, self._size)
 
     def _metrics_here(self) -> dict[str, float]:
         """Returns the metrics of the model as it is: those of the last report if no step was taken since."""
@@ -279,7 +285,7 @@ class Session:
                 predict,
                 self._group,
                 split=split,
-                batch_size=_batch_size_without_gradients(self._layout),
+                batch_size=self._size,
                 max_samples=self.data.num_samples("val") if split == "train" else None,
                 is_baseline=is_baseline,
                 keep=keep if split == "val" else None,
@@ -325,10 +331,6 @@ def _metric_name(split: SplitName, name: str) -> str:
 
 def _documents(started: Any) -> dict[str, str]:
     return {"deepspeed.json": engine.given(started)}
-
-
-def _batch_size_without_gradients(layout: Layout) -> int:
-    return max(layout.micro_batch_size, 8)
 
 
 def _require_objective(metric: str, metrics: Mapping[str, float], samples: int) -> None:

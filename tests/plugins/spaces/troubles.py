@@ -4,7 +4,7 @@ from families.toy.config import Toy
 from thalweg.config import Optimization
 from thalweg.study import Study, Trial
 
-TROUBLES = ("none", "nan", "memory", "bug", "file", "still none")
+TROUBLES = ("none", "nan", "memory", "bug", "file", "little memory")
 
 study = Study(
     sampler="random",
@@ -28,7 +28,7 @@ def space(trial: Trial) -> Toy:
     return Toy(
         breaks_at=0 if trouble == "nan" else -1,
         fails_at=0 if trouble == "bug" else -1,
-        fits=0 if trouble == "memory" else -1,
+        fits={"memory": 0, "little memory": 4}.get(trouble, -1),
         reads="inputs.npy" if trouble == "file" else "",
         optimization=Optimization(lr=lr, batch_size=8),
     )

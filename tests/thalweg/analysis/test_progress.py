@@ -7,6 +7,7 @@ import pytest
 
 from thalweg.analysis.progress import Standing
 from thalweg.events import BaselineEvaluated, Event, StudyStarted, TrialEnded, TrialProgress, TrialStarted
+from thalweg.search.stopping.expected_improvement import expected_improvement
 from thalweg.search.store.records import TrialRecord
 
 Started = Callable[..., StudyStarted]
@@ -59,6 +60,21 @@ def test_an_interrupted_trial_is_none_of_the_ended_ones(started: Started) -> Non
         standing.observe(event)
     assert standing.num_ended == 0
     assert standing.num_interrupted == 1
+
+
+def test_the_outlook_counts_trials_of_earlier_sessions_and_those_stopped_early(
+    started: Started, make_trial: Callable[..., TrialRecord]
+) -> None:
+    values = [0.31, 0.52, 0.47, 0.66, 0.38, 0.59]
+    earlier = [make_trial(number, value) for number, value in enumerate(values)]
+    standing = Standing([*earlier, make_trial(6, None, status="failed", interrupted=True)])
+    standing.observe(started(definition={"lookahead": 4}))
+    assert standing.outlook() is None  # six are too few
+    ends = [end(7, "pruned", 0.2), end(8, "failed", None, "interrupted: stopped"), end(9, value=0.7)]
+    for event in [*(begin(number) for number in (7, 8, 9)), *ends]:
+        standing.observe(event)
+    losses = [*(-value for value in values), None, -0.7]
+    assert standing.outlook() == (4, expected_improvement(losses, 4))
 
 
 @pytest.mark.parametrize(("mode", "best"), [("max", 1), ("min", 2)])

@@ -55,11 +55,14 @@ def test_each_fault_ends_a_trial_with_its_own_word(
     told = " ".join(result.output.split())
     assert "trial 1 failed as diverged after 0 samples: the loss must stay finite" in told
     assert "trial 4 failed as data after 0 samples: inputs.npy must be a complete npy file" in told
+    halved = "trial-00005 trains in micro-batches of 4, the same batch: larger ones did not fit into memory"
+    assert halved in told
     assert "5 failed (2 infeasible, 1 diverged, 1 out_of_memory, 1 data)" in told
 
     shown = " ".join(run("show", "troubles", "--ended-as", "out_of_memory").output.split())
     assert "1 trial: 0 complete, 0 pruned, 1 failed (1 out_of_memory)" in shown
     assert "1 trial failed (2) as out_of_memory: the memory of a worker must hold" in shown
+    assert "(one of 1 cannot be halved)" in shown
     assert "diverged" not in shown
     wrong = run("show", "troubles", "--ended-as", "slow")
     assert wrong.exit_code == 2 and "'preempted'" in wrong.output

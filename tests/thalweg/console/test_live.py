@@ -10,6 +10,7 @@ from rich.text import Text
 from thalweg.analysis.progress import Standing
 from thalweg.console.frame import Frame
 from thalweg.console.live import QUIET_S, LiveView, PlainView, make_view
+from thalweg.console.notices import whereabouts
 from thalweg.events import (
     BaselineEvaluated,
     Event,
@@ -86,6 +87,20 @@ def test_a_frame_counts_what_was_interrupted_among_what_is_to_come(page: Page, s
     )
     picture = "\n".join(drawn([*course(started()), stopped], *page()))
     assert "0 running   1 complete   1 pruned   1 failed   1 interrupted   7 to come" in picture
+
+
+def test_a_frame_shows_what_the_next_trials_are_expected_to_bring(page: Page, started: Started) -> None:
+    ends = [
+        TrialEnded(number=number, status="complete", value=number / 7, samples=800, seconds=9)
+        for number in range(8)
+    ]
+    begun = [TrialStarted(number=number, params=PARAMS, config={}) for number in range(8)]
+    picture = "\n".join(drawn([started(definition={"lookahead": 3}), *begun, *ends], *page()))
+    assert "next 3 trials: expected improvement 0." in picture
+    standing = Standing()
+    for event in [started(definition={"lookahead": 3}), *begun, *ends]:
+        standing.observe(event)
+    assert "; next 3 trials: expected improvement 0." in whereabouts(standing)
 
 
 def test_a_wide_frame_shows_what_the_running_trials_try(page: Page, started: Started) -> None:

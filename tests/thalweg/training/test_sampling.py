@@ -114,3 +114,20 @@ def test_whole_batches_hold_no_sample_twice_and_passes_are_shuffled_anew(count: 
 def test_a_batch_larger_than_the_split_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"none twice, got optimization.batch_size 11 and 10"):
         SampleStream(10, 0, whole_batches_of=11)
+
+
+@pytest.mark.parametrize(
+    ("batch", "max_size", "workers", "sizes"),
+    [
+        (16, None, 1, [16, 8, 4, 2, 1, None]),
+        (7, None, 2, [4, 2, None]),  # one sample at a time would leave a worker without
+        (24, 5, 2, [4, 2, 1, None]),
+    ],
+)
+def test_micro_batches_are_halved_down_to_one_sample_of_each_worker(
+    batch: int, max_size: int | None, workers: int, sizes: list[int | None]
+) -> None:
+    whole = Layout.of(batch, max_size, workers)
+    halves = [whole.halved(times) for times in range(len(sizes))]
+    assert [half and half.micro_batch_size for half in halves] == sizes
+    assert {half.batch_size for half in halves if half} == {batch}

@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError
-from thalweg.events import EndedAs
+from thalweg.events import EndedAs, StudyEnded
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
 from thalweg.search.store.definition import IDENTITY, RECORD, open_study, renew, write_definition
@@ -28,6 +28,7 @@ from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
     CONFIG,
+    ENDED,
     FOLDER,
     JUDGED_FROM,
     METRICS,
@@ -208,6 +209,10 @@ class Ledger:
     def read(self) -> StudyRecord:
         """Returns everything that the storage holds."""
         return records.read(self._study, self.directory)
+
+    def record_end(self, ended: StudyEnded) -> None:
+        """Records how the study's last session ended, and why."""
+        self._study.set_user_attr(ENDED, {"end": ended.end, "reason": ended.reason})
 
     def trials(self) -> list[TrialRecord]:
         """Returns all trials in the order of their numbers."""

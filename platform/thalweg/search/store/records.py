@@ -32,6 +32,7 @@ DEFINITION = "thalweg"  # user attribute of an Optuna study
 FOLDER = "folder"  # user attribute of a study in a database: its folder when it last ran
 CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
 CHECKPOINT = "checkpoint"  # user attribute: the trial's own checkpoint, relative to the study's folder
+ENDED = "ended"  # user attribute of a study: how its last session ended, and why
 METRICS = "metrics"  # user attribute of a study: what its family declares
 CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
 JUDGED_FROM = (
@@ -123,12 +124,14 @@ class StudyRecord:
         definition: Space, family, metric, mode, samples and settings of its last run.
         trials: All trials in the order of their numbers.
         metrics: Metrics that its family declared when it was last run; empty if an earlier version of Thalweg ran it.
+        ended: How its last session ended, and why; empty while its first one runs, and if an earlier version ran it.
     """
 
     name: str
     definition: Mapping[str, Any] = field(default_factory=dict)
     trials: tuple[TrialRecord, ...] = ()
     metrics: tuple[Metric, ...] = ()
+    ended: str = ""
 
     @property
     def mode(self) -> Mode:
@@ -235,7 +238,11 @@ def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
     stored = study.trials if isinstance(study, StoredStudy) else study.get_trials(deepcopy=False)
     trials = tuple(record(trial, directory) for trial in stored)
     metrics = tuple(Metric(**known) for known in study.user_attrs.get(METRICS, ()))
-    return StudyRecord(name=study.study_name, definition=definition, trials=trials, metrics=metrics)
+    end = study.user_attrs.get(ENDED, {})
+    ended = ": ".join(filter(None, (end.get("end"), end.get("reason"))))
+    return StudyRecord(
+        name=study.study_name, definition=definition, trials=trials, metrics=metrics, ended=ended
+    )
 
 
 def record(trial: FrozenTrial | StoredTrial, directory: Path) -> TrialRecord:

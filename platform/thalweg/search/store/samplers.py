@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.store.early_stopping import first_numbers
 from thalweg.search.store.private_optuna import view_of
-from thalweg.search.store.records import CONTINUES
+from thalweg.search.store.records import CONTINUES, OUTCOME
 from thalweg.study import SamplerName, Study
 
 
@@ -107,13 +107,28 @@ def _as_uninterrupted(study: optuna.Study, places: Mapping[int, int]) -> optuna.
         found = study.get_trials(deepcopy=False)
         continued = {trial.user_attrs.get(CONTINUES) for trial in found}
         chosen = [
-            _placed(trial, places[trial.number])
+            _constrained(_placed(trial, places[trial.number]))
             for trial in found
             if trial.number in places and trial.number not in continued
         ]
         return sorted(chosen, key=lambda trial: trial.number)
 
     return view_of(study, trials)
+
+
+def _constrained(trial: FrozenTrial) -> FrozenTrial:
+    """Shows a trial that did not fit into memory as one that violates a constraint, which TPE counts as bad.
+
+    Optuna's samplers do not see failed trials, and would propose the same again.
+    """
+    if (
+        trial.state == TrialState.FAIL
+        and trial.user_attrs.get(OUTCOME, {}).get("ended_as") == "out_of_memory"
+    ):
+        trial.state, trial.intermediate_values = TrialState.PRUNED, {}
+        trial.system_attrs = dict(trial.system_attrs)
+        trial.set_constraint("memory", 1.0)
+    return trial
 
 
 def _placed(trial: FrozenTrial, place: int) -> FrozenTrial:

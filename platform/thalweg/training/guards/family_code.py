@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from thalweg.errors import OutOfMemory, ThalwegError, TrialError
 from thalweg.files import is_full_disk
+from thalweg.training.guards.memory import lacks_memory
 from thalweg.training.process_group import is_group_fault
 from thalweg.wording import as_seen
 
@@ -38,10 +37,10 @@ def blaming(package: str) -> Iterator[None]:
     except ThalwegError:
         raise
     except Exception as error:
-        if _lacks_memory(error):
+        if lacks_memory(error):
             raise OutOfMemory(
                 f"the memory of a worker must hold its model and a micro-batch, got {_told(error)}; lower "
-                "optimization.micro_batch_size, which changes no result, or the size of the model"
+                "optimization.micro_batch_size, or the size of the model"
             ) from error
         passes = is_full_disk(error) or is_group_fault(error)
         place = None if passes else _place(package, error)
@@ -50,11 +49,6 @@ def blaming(package: str) -> Iterator[None]:
         raise TrialError(
             f"the code of {package} must run, got {_told(error)} in {place}; mend it there"
         ) from error
-
-
-def _lacks_memory(error: Exception) -> bool:
-    on_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def _place(package: str, error: Exception) -> str | None:

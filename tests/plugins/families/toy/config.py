@@ -42,7 +42,7 @@ class Toy(FamilyConfig):
     signal: int = Field(0, ge=0)
     """Signal by which a worker ends itself in a loss; 0 none."""
     trouble_at: int = Field(0, ge=0)
-    """Samples after which a loss hangs or ends its worker."""
+    """Samples after which a loss hangs, ends its worker or runs out of memory."""
     once: str = ""
     """File that the first hang or signal makes, and without which there is one each time."""
     fits: int = Field(-1, ge=-1)

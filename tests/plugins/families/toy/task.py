@@ -106,10 +106,11 @@ class Trouble:
             return False
         return True
 
-    def allocate(self, batch: Batch) -> None:
+    def allocate(self, batch: Batch, progress: Progress) -> None:
         """Runs out of memory as torch does on a GPU, in a pass whose intermediate values are kept."""
         count, fits = len(batch["inputs"]), self._config.fits
-        if 0 <= fits < count and torch.is_grad_enabled():
+        due = progress.samples >= self._config.trouble_at
+        if 0 <= fits < count and torch.is_grad_enabled() and due:
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {count} samples")
 
     def in_loss(self, progress: Progress) -> None:
@@ -142,7 +143,7 @@ class SquaredErrors(Loss):
         """Squared errors, summed."""
         self._trouble.in_loss(progress)
         outputs = model(batch["inputs"])
-        self._trouble.allocate(batch)  # after the model, whose buffers have changed
+        self._trouble.allocate(batch, progress)  # after the model, whose buffers have changed
         if self._config.fails_in == "backward":
             outputs = Torn.apply(outputs)
         errors = (outputs - batch["targets"]).square()
@@ -167,11 +168,20 @@ def hidden(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
 
 
 class Alignment(JointLoss):
-    """Cross-entropy of finding each sample's mirror image among all."""
+    """Cross-entropy of finding each sample's mirror image among all.
+
+    Args:
+        config: The configuration; None lets nothing go wrong.
+    """
+
+    def __init__(self, config: Toy | None = None) -> None:
+        self._trouble = Trouble(config or Toy())
 
     def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
         """The hidden layers of both images."""
-        return Rows(embeddings=hidden(model, batch))
+        rows = Rows(embeddings=hidden(model, batch))
+        self._trouble.allocate(batch, progress)
+        return rows
 
     def parts(self, rows: Rows, progress: Progress) -> Joined:
         """The sum over samples, which all count."""
@@ -303,7 +313,7 @@ class ToyTask(Task[Toy, Waves]):
         if self.config.stages == "joint":
             body = (ParameterGroup(prefix="body"),)
             return (
-                Stage(name="align", share=0.5, groups=body, loss=Alignment(), teaches=()),
+                Stage(name="align", share=0.5, groups=body, loss=Alignment(self.config), teaches=()),
                 Stage(name="fit", share=0.5, loss=fit),
             )
         head = (ParameterGroup(prefix="head", lr_scale=0.5),)

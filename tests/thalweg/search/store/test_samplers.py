@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from kept import evaluated, keep
 
+from thalweg.events import EndedAs
 from thalweg.search.space import Space
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import StudyRecord
@@ -64,6 +65,35 @@ def test_tpe_looks_closer_where_it_is_good(make_space: Callable[..., Space], tmp
     study = run(make_space(num_trials=60, scheduler="none"), tmp_path / "study")
     distances = [abs(trial.params["x"] - 0.3) for trial in study.trials]
     assert mean(distances[-20:]) < 0.8 * mean(distances[:10])
+
+
+def _num_too_large(space: Space, folder: Path, ended_as: EndedAs) -> int:
+    """Returns how many of the last 25 trials lie where no trial fits, at x > 0, beyond which the bottom is."""
+    ledger = Ledger.open(folder, "s", space)
+    too_large = []
+    while ledger.num_open():
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        too_large.append(proposal.params["x"] > 0)
+        if too_large[-1]:
+            ledger.fail(proposal.number, "no room", ended_as)
+            continue
+        value = (proposal.params["x"] - 0.3) ** 2
+        ledger.report(proposal.number, evaluated(samples=800, value=value, final=True))
+        ledger.complete(proposal.number)
+    ledger.close()
+    return sum(too_large[-25:])
+
+
+def test_tpe_learns_where_trials_do_not_fit_into_memory(
+    make_space: Callable[..., Space], tmp_path: Path
+) -> None:
+    learnt = unseen = 0
+    for seed in range(4):
+        space = make_space(num_trials=40, scheduler="none", sampler="tpe", seed=seed)
+        learnt += _num_too_large(space, tmp_path / f"memory-{seed}", "out_of_memory")
+        unseen += _num_too_large(space, tmp_path / f"lost-{seed}", "infrastructure")
+    assert learnt < 0.6 * unseen, (learnt, unseen)
 
 
 def test_every_name_has_a_sampler() -> None:
