@@ -1,8 +1,8 @@
 """Peers of the default search, each as its documentation starts it, behind one interface: suggest, report, end.
 
 None trains anything: `search_quality` runs them in simulated time. Thalweg's entries are its own code, a sampler and a
-pruner over an Optuna study in memory, with the settings of a `Study`. Ray's is what OptunaSearch and ASHAScheduler do to
-Optuna and to trials (ray 2.60, ``tune/search/optuna`` and ``tune/schedulers/async_hyperband.py``), without Ray.
+pruner over an Optuna study in memory, with the settings of a `Study`. Ray's is what OptunaSearch and ASHAScheduler do
+to Optuna and to trials (ray 2.60, ``tune/search/optuna`` and ``tune/schedulers/async_hyperband.py``), without Ray.
 SMAC3 and Syne Tune are skipped if they are not installed.
 """
 

@@ -221,7 +221,9 @@ def optimizers() -> Problem:
             own = 0.1 + 0.15 * (math.log10(params["weight_decay"]) + 1.0) ** 2
         narrow = math.log2(512 / params["width"]) / 5
         value = own + 0.25 * off**2 + 0.5 * narrow**2 + 0.15 * off * narrow
-        speed = 2.0 + 2.0 / (1 + math.exp(-off)) + 3.0 * narrow  # small models and large steps learn fast at first
+        speed = (
+            2.0 + 2.0 / (1 + math.exp(-off)) + 3.0 * narrow
+        )  # small models and large steps learn fast at first
         fallen = (np.exp(-speed * shares) - math.exp(-speed)) / (1 - math.exp(-speed))
         return np.asarray(math.log1p(4 * value) + 6.0 * fallen)
 

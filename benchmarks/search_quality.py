@@ -1,16 +1,16 @@
 """How good a search is at equal cost: the default against its peers, on problems with known optima, in simulated time.
 
-A run is a problem (`search_problems`), a peer (`search_peers`), a number of lanes and a seed, which all peers share. Its
-clock counts the training of a trial (1 to its end), a start of each trial (0.01), and the processor time that the peer
-takes to suggest, as if a full training took ten minutes; one process suggests for all lanes. Cost is time x lanes. What
-a run has found at a cost is the trial with the best last value of those that ran to the end (if none has, of those that
-went furthest); its regret is without noise. It is divided by the median of random search at that cost: 0 is the best
-known, 1 is random. Tables show geometric means over problems of medians over seeds; no median counts as less than 0.01,
-so that no problem which is solved exactly decides.
+A run is a problem (`search_problems`), a peer (`search_peers`), a number of lanes and a seed, which all peers share.
+Its clock counts the training of a trial (1 to its end), a start of each trial (0.01), and the processor time that the
+peer takes to suggest, as if a full training took ten minutes; one process suggests for all lanes. Cost is time x lanes.
+What a run has found at a cost is the trial with the best last value of those that ran to the end (if none has, of those
+that went furthest); its regret is without noise. It is divided by the median of random search at that cost: 0 is the
+best known, 1 is random. Tables show geometric means over problems of medians over seeds; no median counts as less than
+0.01, so that no problem which is solved exactly decides.
 
 Run:  python benchmarks/search_quality.py [--quick] [--seeds N] [--peers NAME ...] [--runs FILE] [--json FILE]
-Needs `ioh`, and takes SMAC3 and Syne Tune along if they are installed: uv sync --group benchmarks. Runs that the file of
---runs holds are not repeated; it can be ended at any time and continued.
+Needs `ioh`, and takes SMAC3 and Syne Tune along if they are installed: uv sync --group benchmarks. Runs that the file
+of --runs holds are not repeated; it can be ended at any time and continued.
 """
 
 import argparse
@@ -189,7 +189,9 @@ class Results:
         shares = []
         for problem in self.problems:
             aim = statistics.median(run.regret(cost) for run in self._runs[problem, peer, lanes])
-            aim = max(aim, FLOOR * statistics.median(r.regret(cost) for r in self._runs[problem, "random", lanes]))
+            aim = max(
+                aim, FLOOR * statistics.median(r.regret(cost) for r in self._runs[problem, "random", lanes])
+            )
             ours = self._runs[problem, OURS, lanes]
             costs = sorted({at for run in ours for at, _ in run.found})
             reached = (at for at in costs if statistics.median(run.regret(at) for run in ours) <= aim)
@@ -202,7 +204,9 @@ class Results:
 
     def timing(self, peer: str, lanes: int) -> tuple[float, float, float]:
         """Returns means over runs: trials begun, share that ran to the end, seconds to suggest one."""
-        runs = [run for (_, name, num), each in self._runs.items() if (name, num) == (peer, lanes) for run in each]
+        runs = [
+            run for (_, name, num), each in self._runs.items() if (name, num) == (peer, lanes) for run in each
+        ]
         return (
             statistics.mean(run.trials for run in runs),
             statistics.mean(run.ended for run in runs),
@@ -223,7 +227,9 @@ def figures(results: Results, misleading: Sequence[str], lanes: Sequence[int]) -
         for cost in (10, 25):
             ratio = results.mean(OURS, num, cost) / results.mean(RAY, num, cost)
             rows.add(f"{told}, {cost} trainings: regret / {RAY}", [ratio], "1", "at most 0.5")
-        rows.add(f"{told}: cost to reach its regret at 25, / 25", [results.saving(RAY, num)], "1", "at most 0.5")
+        rows.add(
+            f"{told}: cost to reach its regret at 25, / 25", [results.saving(RAY, num)], "1", "at most 0.5"
+        )
         for cost in COSTS:
             best = results.best_peer(num, cost)
             pairs = [
@@ -232,12 +238,17 @@ def figures(results: Results, misleading: Sequence[str], lanes: Sequence[int]) -
             ]
             share = statistics.mean(ours <= theirs for ours, theirs in pairs)
             rows.add(
-                f"{told}, {cost} trainings: problems not worse than best peer ({best})", [share], "1", "at least 0.7"
+                f"{told}, {cost} trainings: problems not worse than best peer ({best})",
+                [share],
+                "1",
+                "at least 0.7",
             )
             ratio = results.mean(OURS, num, cost) / results.mean(best, num, cost)
             rows.add(f"{told}, {cost} trainings: regret / best peer ({best})", [ratio], "1", "at most 1.3")
             if misleading:
-                ratio = results.mean(OURS, num, cost, misleading) / results.mean(UNSTOPPED, num, cost, misleading)
+                ratio = results.mean(OURS, num, cost, misleading) / results.mean(
+                    UNSTOPPED, num, cost, misleading
+                )
                 rows.add(f"{told}, {cost} trainings: misled, / {UNSTOPPED}", [ratio], "1", "at most 1.1")
     return list(rows.rows)
 
@@ -254,7 +265,9 @@ def table(results: Results, lanes: Sequence[int]) -> Iterator[str]:
 
 def by_problem(results: Results, lanes: int, cost: float) -> Iterator[str]:
     """Yields the lines of a table of problems."""
-    yield f"{f'at {cost} trainings, {lanes} lanes':36}" + "".join(f"{name[:9]:>10}" for name in results.problems)
+    yield f"{f'at {cost} trainings, {lanes} lanes':36}" + "".join(
+        f"{name[:9]:>10}" for name in results.problems
+    )
     for peer in results.peers:
         cells = (results.regret(problem, peer, lanes, cost) for problem in results.problems)
         yield f"{peer:36}" + "".join(f"{cell:10.3f}" for cell in cells)
@@ -291,7 +304,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="two seeds, one lane, without SMAC3 and Syne Tune")
+    parser.add_argument(
+        "--quick", action="store_true", help="two seeds, one lane, without SMAC3 and Syne Tune"
+    )
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--peers", nargs="+", choices=PEERS, help="only these")
     parser.add_argument("--lanes", type=int, nargs="+", default=LANES)
