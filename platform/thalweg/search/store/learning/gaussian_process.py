@@ -19,8 +19,8 @@ HAND_OVER = 200
 class HandOverSampler(BaseSampler):
     """Proposes the first trials by a sampler that learns from complete trials only, and later ones by another.
 
-    The first sampler sees stopped trials as complete, with the values that they are expected to have ended at. If a rung
-    misleads, it does not see them.
+    The first sampler sees stopped trials as complete, with the values that they are expected to have ended at. If a
+    rung misleads, it does not see them.
 
     Args:
         first: Proposes trials before `hand_over`.
