@@ -50,6 +50,7 @@ class Run:
         trials: Trials that it began.
         ended: Share of the trials that ran to the end.
         suggest_s: Processor seconds per trial that it took to suggest and to take results.
+        until: Cost at which it ended.
     """
 
     problem: str
@@ -60,6 +61,7 @@ class Run:
     trials: int
     ended: float
     suggest_s: float
+    until: float = COSTS[-1]
 
     @property
     def key(self) -> tuple[str, str, int, int]:
@@ -153,7 +155,7 @@ def replay(problem: Problem, peer: str, lanes: int, seed: int, full: float) -> R
     num = replayed.num_trials
     ended, each_s = round(replayed.num_ended / num, 3), round(replayed.used_s / num, 4)
     found = [(round(cost, 4), float(f"{regret:.6g}")) for cost, regret in replayed.found]
-    return Run(problem.name, peer, lanes, seed, found, num, ended, each_s)
+    return Run(problem.name, peer, lanes, seed, found, num, ended, each_s, full)
 
 
 class Results:
@@ -170,15 +172,21 @@ class Results:
         self.problems = tuple(dict.fromkeys(problem for problem, _, _ in self._runs))
         self.peers = tuple(peer for peer in PEERS if any(peer == key[1] for key in self._runs))
 
-    def num_seeds(self, peer: str) -> int:
-        """Returns the smallest number of seeds of a peer."""
-        return min(len(runs) for (_, name, _), runs in self._runs.items() if name == peer)
+    def num_seeds(self, peer: str, lanes: int, cost: float) -> int:
+        """Returns the smallest number of seeds of a peer with which it went as far as a cost."""
+        return min(len(self._all(problem, peer, lanes, cost)) for problem in self.problems)
+
+    def median(self, problem: str, peer: str, lanes: int, cost: float) -> float:
+        """Returns the median regret of a peer."""
+        return statistics.median(run.regret(cost) for run in self._all(problem, peer, lanes, cost))
+
+    def _all(self, problem: str, peer: str, lanes: int, cost: float) -> list[Run]:
+        return [run for run in self._runs.get((problem, peer, lanes), ()) if run.until >= cost]
 
     def regret(self, problem: str, peer: str, lanes: int, cost: float) -> float:
         """Returns the median regret of a peer, divided by that of random search at the same cost."""
-        found = statistics.median(run.regret(cost) for run in self._runs[problem, peer, lanes])
-        random = statistics.median(run.regret(cost) for run in self._runs[problem, "random", lanes])
-        return max(FLOOR, found / random)
+        found = self.median(problem, peer, lanes, cost)
+        return max(FLOOR, found / self.median(problem, "random", lanes, cost))
 
     def mean(self, peer: str, lanes: int, cost: float, among: Sequence[str] = ()) -> float:
         """Returns the geometric mean over problems of the median normalized regret."""
@@ -188,30 +196,26 @@ class Results:
         """Returns the share of a cost at which the default's median reaches a peer's median, as a geometric mean."""
         shares = []
         for problem in self.problems:
-            aim = statistics.median(run.regret(cost) for run in self._runs[problem, peer, lanes])
             aim = max(
-                aim, FLOOR * statistics.median(r.regret(cost) for r in self._runs[problem, "random", lanes])
+                self.median(problem, peer, lanes, cost),
+                FLOOR * self.median(problem, "random", lanes, cost),
             )
-            ours = self._runs[problem, OURS, lanes]
-            costs = sorted({at for run in ours for at, _ in run.found})
-            reached = (at for at in costs if statistics.median(run.regret(at) for run in ours) <= aim)
-            shares.append(next(reached, 2 * COSTS[-1]) / cost)
+            ours = self._all(problem, OURS, lanes, cost)
+            costs = sorted({at for run in ours for at, _ in run.found if at <= cost})
+            reached = (at for at in costs if self.median(problem, OURS, lanes, at) <= aim)
+            shares.append(next(reached, 2 * cost) / cost)
         return geomean(shares)
 
     def best_peer(self, lanes: int, cost: float) -> str:
         """Returns the peer with the least mean regret."""
         return min((peer for peer in self.peers if peer not in OWN), key=lambda p: self.mean(p, lanes, cost))
 
-    def timing(self, peer: str, lanes: int) -> tuple[float, float, float]:
-        """Returns means over runs: trials begun, share that ran to the end, seconds to suggest one."""
+    def timing(self, peer: str, lanes: int) -> tuple[float, float]:
+        """Returns means over runs: the share of trials that ran to the end, and seconds to suggest one."""
         runs = [
             run for (_, name, num), each in self._runs.items() if (name, num) == (peer, lanes) for run in each
         ]
-        return (
-            statistics.mean(run.trials for run in runs),
-            statistics.mean(run.ended for run in runs),
-            statistics.mean(run.suggest_s for run in runs),
-        )
+        return statistics.mean(run.ended for run in runs), statistics.mean(run.suggest_s for run in runs)
 
 
 def geomean(values: Iterable[float]) -> float:
@@ -256,11 +260,13 @@ def figures(results: Results, misleading: Sequence[str], lanes: Sequence[int]) -
 def table(results: Results, lanes: Sequence[int]) -> Iterator[str]:
     """Yields the lines of the table of regrets."""
     heads = "".join(f"{f'{cost}/{num}':>7}" for num in lanes for cost in COSTS)
-    yield f"{'normalized regret at trainings/lanes':36}{heads}  seeds trials ended  s/trial"
+    last = COSTS[-2:]
+    yield f"{'normalized regret at trainings/lanes':36}{heads}  seeds at {last[0]} / {last[1]} ended s/trial"
     for peer in results.peers:
         cells = "".join(f"{results.mean(peer, num, cost):7.2f}" for num in lanes for cost in COSTS)
-        trials, ended, each_s = results.timing(peer, lanes[0])
-        yield f"{peer:36}{cells}{results.num_seeds(peer):7}{trials:7.0f}{ended:6.2f}{each_s:9.3f}"
+        ended, each_s = results.timing(peer, lanes[0])
+        seeds = " / ".join(str(min(results.num_seeds(peer, num, cost) for num in lanes)) for cost in last)
+        yield f"{peer:36}{cells}{seeds:>17}{ended:6.2f}{each_s:8.3f}"
 
 
 def by_problem(results: Results, lanes: int, cost: float) -> Iterator[str]:
@@ -290,7 +296,7 @@ def run_all(
             for num in lanes:
                 for peer in peers:
                     run = known.get((problem.name, peer, num, seed))
-                    if run is None:
+                    if run is None or run.until < full:
                         run = replay(problem, peer, num, seed, full)
                         if file:
                             with file.open("a") as lines:
@@ -310,6 +316,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--peers", nargs="+", choices=PEERS, help="only these")
     parser.add_argument("--lanes", type=int, nargs="+", default=LANES)
+    parser.add_argument("--until", type=float, default=COSTS[-1], help="cost at which runs end, in trainings")
     parser.add_argument("--runs", type=Path, help="file of the runs, read and extended")
     parser.add_argument("--told", action="store_true", help="run nothing, tell what the file of --runs holds")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -322,7 +329,7 @@ def main() -> None:
     lanes, seeds = ([1], 2) if args.quick else (args.lanes, args.seeds)
     if args.quick:
         chosen = [name for name in chosen if not name.startswith(("SMAC", "Syne"))]
-    runs = stored(args.runs) if args.told else list(run_all(chosen, lanes, seeds, COSTS[-1], args.runs))
+    runs = stored(args.runs) if args.told else list(run_all(chosen, lanes, seeds, args.until, args.runs))
     results = Results(run for run in runs if run.lanes in lanes)
     print("\n".join(table(results, lanes)))
     for num in lanes:
