@@ -201,6 +201,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         storage=options.storage,
         take_over=options.take_over,
     )
+    prepared = replace(prepared, space=ledger.space)  # with the search that the study began with
     if ledger.is_new:
         baselines.forget(StudyFolder(options.directory).checkpoints)  # of an earlier study with this name
         discard(StudyFolder(options.directory).units)

@@ -84,7 +84,9 @@ class Space:
         """
         given = {name: value for name, value in changes.items() if value is not None}
         try:
-            return replace(self, study=Study.model_validate(self.study.model_dump() | given))
+            return replace(
+                self, study=Study.model_validate(self.study.model_dump(exclude_unset=True) | given)
+            )
         except ValidationError as error:
             raise ConfigError(explain(error)) from None
 

@@ -72,7 +72,7 @@ def make_space(lab: Callable[[str, str], Path]) -> Callable[..., Space]:
 
     def make(**changes: Any) -> Space:
         space = load_space("lab.toy")
-        settings = {**space.study.model_dump(), **changes}
+        settings = {**space.study.model_dump(exclude_unset=True), **changes}
         return replace(space, study=type(space.study)(**settings))
 
     return make

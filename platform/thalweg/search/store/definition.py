@@ -1,7 +1,8 @@
 """The definition of a study: settings that may not change while its name is in use."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -18,6 +19,7 @@ from thalweg.search.store.samplers import make_sampler
 
 IDENTITY = "identity"  # user attribute: what the checkpoints bear, wherever the study is moved or copied
 RECORD = "record"  # user attribute: the identity that it had before it was defined anew
+_SEARCH = ("sampler", "scheduler", "min_samples", "reduction_factor", "num_startup_trials")
 
 
 def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
@@ -26,12 +28,10 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
     Raises:
         StudyError: Its name belongs to a study with another definition, in which trials were trained.
     """
-    settings = space.study
     study = optuna.create_study(
         study_name=name,
         storage=storage,
-        pruner=make_pruner(settings),
-        direction="minimize" if settings.mode == "min" else "maximize",
+        direction="minimize" if space.study.mode == "min" else "maximize",
         load_if_exists=True,
     )
     num_trials = len(study.get_trials(deepcopy=False))
@@ -42,8 +42,28 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
             raise StudyError(f"{change}; give the new study another name")
     elif num_trials:
         raise StudyError(f"study {name!r} was not made by thalweg; give this one another name")
-    study.sampler = make_sampler(settings)
+    settings = as_begun(space, study).study
+    study.sampler, study.pruner = make_sampler(settings), make_pruner(settings)
     return study
+
+
+def as_begun(space: Space, study: optuna.Study) -> Space:
+    """Returns a space with the search that a stored study began with, in what the space leaves to defaults.
+
+    A default of a later version is for studies that begin with it: none changes its sampler unasked.
+    """
+    stored = study.user_attrs.get(DEFINITION, {}).get("study", {})
+    own = space.study.model_fields_set
+    kept = {name: stored[name] for name in _SEARCH if name in stored and name not in own}
+    return replace(space, study=space.study.model_copy(update=kept))
+
+
+def search_kept(before: Space, after: Space) -> Iterator[str]:
+    """Says which settings of a search differ from today's defaults since the study began with others."""
+    old, new = before.study.model_dump(), after.study.model_dump()
+    told = [f"{name} {new[name]}" for name in _SEARCH if old[name] != new[name]]
+    if told:
+        yield f"the study goes on with the search that it began with: {', '.join(told)}; name another in its space"
 
 
 def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:

@@ -18,7 +18,8 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from thalweg.search.store.records import CONTINUES, JUDGED_FROM
+from thalweg.search.store.learning.rung_trust import RungTrust, is_judged
+from thalweg.search.store.records import CONTINUES
 from thalweg.stage_contract import Stage
 from thalweg.study import Study
 from thalweg.training.schedule import Plan
@@ -53,11 +54,28 @@ class SuccessiveHalving(BasePruner):
         scores = sorted(
             sign * rival.intermediate_values[rung]
             for rival in rivals
-            if rung in rival.intermediate_values and rival.number != trial.number and _is_judged(rival, rung)
+            if rung in rival.intermediate_values and rival.number != trial.number and is_judged(rival, rung)
         )
         score = sign * trial.intermediate_values[rung]
         num_better = sum(other < score for other in scores)
         return num_better >= max(1, (len(scores) + 1) // self._reduction_factor)
+
+
+class GuardedHalving(SuccessiveHalving):
+    """Successive halving while its rungs rank trials about as the end does.
+
+    The first three trials run to the end, and so do all while a rung's rank correlation with the end is low. They are
+    what it is measured by, so that rungs may stop trials again.
+
+    Args:
+        rungs: Samples at which trials are compared, ascending.
+        reduction_factor: One trial in this many continues.
+    """
+
+    def _stops(self, trial: FrozenTrial, rivals: Sequence[FrozenTrial], direction: StudyDirection) -> bool:
+        rung = trial.last_step
+        assert rung is not None
+        return RungTrust(rivals, self._rungs).may_stop(rung) and super()._stops(trial, rivals, direction)
 
 
 class Hyperband(BasePruner):
@@ -106,7 +124,11 @@ def make_pruner(study: Study) -> BasePruner:
     """Returns the pruner that a study's settings name."""
     if study.scheduler == "none" or not study.rungs:
         return NopPruner()
-    kinds = {"successive_halving": SuccessiveHalving, "hyperband": Hyperband}
+    kinds = {
+        "guarded_halving": GuardedHalving,
+        "successive_halving": SuccessiveHalving,
+        "hyperband": Hyperband,
+    }
     return kinds[study.scheduler](study.rungs, study.reduction_factor)
 
 
@@ -132,11 +154,7 @@ def judged_from(stages: tuple[Stage, ...], study: Study) -> int:
 def _at_a_rung(trial: FrozenTrial, rungs: Sequence[int]) -> bool:
     """Returns whether a trial is to be compared at its last evaluation."""
     reached = trial.last_step
-    return reached is not None and reached in rungs and _is_judged(trial, reached)
-
-
-def _is_judged(trial: FrozenTrial, samples: int) -> bool:
-    return int(trial.user_attrs.get(JUDGED_FROM, 0)) <= samples
+    return reached is not None and reached in rungs and is_judged(trial, reached)
 
 
 def _lineage_ends(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -22,7 +22,15 @@ from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, 
 from thalweg.events import EndedAs, StudyEnded
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
-from thalweg.search.store.definition import IDENTITY, RECORD, open_study, renew, write_definition
+from thalweg.search.store.definition import (
+    IDENTITY,
+    RECORD,
+    as_begun,
+    open_study,
+    renew,
+    search_kept,
+    write_definition,
+)
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
@@ -115,7 +123,7 @@ class Ledger:
 
     Attributes:
         directory: The study's folder.
-        space: The search space with the study's settings.
+        space: The search space with the study's settings; what it leaves to defaults is as the study began.
         starting_points: Starting points of its configurations, for the warm start.
         num_recovered: Number of trials that an earlier process left running and that were put back into the queue.
         notes: Sentences for people about its opening: lines that could not be read, a definition that was replaced.
@@ -180,7 +188,7 @@ class Ledger:
             OutputError: The folder cannot be written.
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
-            study, claim, notes = _opened(directory, name, space, storage, take_over, claims)
+            study, space, claim, notes = _opened(directory, name, space, storage, take_over, claims)
             starting_points = StartingPoints(directory, own=name, storage=storage)
             ledger = cls(study, directory, space, starting_points, claim, claims)
             ledger.num_recovered = _recover(ledger, claim.last_died)
@@ -391,8 +399,11 @@ def _recover(ledger: Ledger, died: bool) -> int:
 
 def _opened(
     directory: Path, name: str, space: Space, storage: str | None, take_over: bool, claims: ExitStack
-) -> tuple[optuna.Study, Claim, tuple[str, ...]]:
-    """Opens a study's storage for this process alone; the last item returned are sentences for people."""
+) -> tuple[optuna.Study, Space, Claim, tuple[str, ...]]:
+    """Opens a study's storage for this process alone; the last item returned are sentences for people.
+
+    The space returned has the search that the study began with.
+    """
     claim = Claim(directory)
     claims.callback(claim.release)
     opened = open_storage(directory, storage)
@@ -408,8 +419,10 @@ def _opened(
         if change:
             shared.move(study)
         study.set_user_attr(FOLDER, str(directory.absolute()))
-    write_definition(study, space)
-    return study, claim, (*skipped_lines(opened), *([change] if change else []))
+    begun = as_begun(space, study)
+    write_definition(study, begun)
+    notes = (*skipped_lines(opened), *([change] if change else []), *search_kept(space, begun))
+    return study, begun, claim, notes
 
 
 def _outcome(live: _Live | None, reason: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from optuna.samplers import (
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.store.early_stopping import first_numbers
+from thalweg.search.store.learning.gaussian_process import HandOverSampler
 from thalweg.search.store.private_optuna import view_of
 from thalweg.search.store.records import CONTINUES, OUTCOME
 from thalweg.study import SamplerName, Study
@@ -148,39 +149,52 @@ def make_sampler(study: Study) -> BaseSampler:
         with warnings.catch_warnings():
             # `group` of TPE is experimental and wanted; Optuna's major version is pinned.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return SAMPLERS[study.sampler](seed, study.startup_trials)
+            return SAMPLERS[study.sampler](seed, study)
 
     return ResumableSampler(make, study.seed)
 
 
-def _tpe(seed: int, num_startup_trials: int) -> BaseSampler:
+def _tpe(seed: int, study: Study) -> BaseSampler:
     # `group`: one joint model per group of parameters that occur together. `constant_liar`: running trials count as
     # bad, so that other lanes do not try the same.
     return TPESampler(
-        seed=seed, n_startup_trials=num_startup_trials, multivariate=True, group=True, constant_liar=True
+        seed=seed, n_startup_trials=study.startup_trials, multivariate=True, group=True, constant_liar=True
     )
 
 
-def _random(seed: int, num_startup_trials: int) -> BaseSampler:
+def _random(seed: int, study: Study) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-def _gp(seed: int, num_startup_trials: int) -> BaseSampler:
-    return GPSampler(seed=seed, n_startup_trials=num_startup_trials, warn_independent_sampling=False)
+def _gp(seed: int, study: Study) -> BaseSampler:
+    return GPSampler(seed=seed, n_startup_trials=study.startup_trials, warn_independent_sampling=False)
 
 
-def _cmaes(seed: int, num_startup_trials: int) -> BaseSampler:
+def _gp_tpe(seed: int, study: Study) -> BaseSampler:
+    # Parameters that some trials lack are no part of the Gaussian process: TPE proposes them one by one.
+    alone = TPESampler(seed=seed, n_startup_trials=study.startup_trials, multivariate=False)
+    first = GPSampler(
+        seed=seed,
+        n_startup_trials=study.startup_trials,
+        independent_sampler=alone,
+        warn_independent_sampling=False,
+    )
+    return HandOverSampler(first, _tpe(seed, study), study.rungs)
+
+
+def _cmaes(seed: int, study: Study) -> BaseSampler:
     # Categorical and conditional parameters are sampled at random, the others by CMA-ES. Pruned trials are
     # left out: Optuna's `consider_pruned_trials` fails on those without a conditional parameter.
-    return CmaEsSampler(seed=seed, n_startup_trials=num_startup_trials, warn_independent_sampling=False)
+    return CmaEsSampler(seed=seed, n_startup_trials=study.startup_trials, warn_independent_sampling=False)
 
 
-def _nsga2(seed: int, num_startup_trials: int) -> BaseSampler:
+def _nsga2(seed: int, study: Study) -> BaseSampler:
     # The first generation is random: Optuna's 50 would make most studies a random search.
-    return NSGAIISampler(seed=seed, population_size=max(4, num_startup_trials))
+    return NSGAIISampler(seed=seed, population_size=max(4, study.startup_trials))
 
 
-SAMPLERS: dict[SamplerName, Callable[[int, int], BaseSampler]] = {
+SAMPLERS: dict[SamplerName, Callable[[int, Study], BaseSampler]] = {
+    "gp_tpe": _gp_tpe,
     "tpe": _tpe,
     "random": _random,
     "gp": _gp,

@@ -14,7 +14,13 @@ from kept import evaluated, keep
 
 from families.toy.task import Alignment
 from thalweg.search.space import Space
-from thalweg.search.store.early_stopping import Hyperband, SuccessiveHalving, judged_from, make_pruner
+from thalweg.search.store.early_stopping import (
+    GuardedHalving,
+    Hyperband,
+    SuccessiveHalving,
+    judged_from,
+    make_pruner,
+)
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.stage_contract import Stage
 from thalweg.study import Study
@@ -144,7 +150,8 @@ def test_the_ledger_judges_each_trial_by_its_own_stages(
     make_space: Callable[..., Space], open_ledger: Callable[..., Ledger]
 ) -> None:
     """Trials of even number have a first stage that teaches nothing: the first rung neither stops nor counts them."""
-    ledger = open_ledger(make_space(samples=900, num_evaluations=9, num_trials=8, sampler="random"))
+    settings = {"sampler": "random", "scheduler": "successive_halving"}
+    ledger = open_ledger(make_space(samples=900, num_evaluations=9, num_trials=8, **settings))
     first = Stage(name="first", share=0.2, loss=Alignment(), teaches=())
     second = Stage(name="second", share=0.8, loss=Alignment())
     asked = iter(range(8))
@@ -196,13 +203,52 @@ def settle(
     return {trial.params["x"]: (trial.status, trial.curve) for trial in ended}
 
 
-def test_interruptions_do_not_change_who_is_stopped(make_space: Callable[..., Space], tmp_path: Path) -> None:
-    plain = settle(make_space, tmp_path / "plain", "successive_halving", {})
+@pytest.mark.parametrize("scheduler", ["guarded_halving", "successive_halving"])
+def test_interruptions_do_not_change_who_is_stopped(
+    make_space: Callable[..., Space], tmp_path: Path, scheduler: str
+) -> None:
+    plain = settle(make_space, tmp_path / "plain", scheduler, {})
     assert {status for status, _ in plain.values()} == {"complete", "pruned"}
     survivors = [(x, curve) for x, (_, curve) in plain.items() if len(curve) > 1]
     cuts = {f"{x:.6f}": curve[len(curve) // 2 - 1][0] for x, curve in survivors}
     assert len(cuts) > 3
-    assert settle(make_space, tmp_path / "cut", "successive_halving", cuts) == plain
+    assert settle(make_space, tmp_path / "cut", scheduler, cuts) == plain
+
+
+def like(value: float) -> list[float]:
+    return [value + 1 - samples / 900 for samples in POINTS]
+
+
+def test_the_guarded_stop_nothing_before_three_trials_have_ended_and_halve_from_there() -> None:
+    curves = [like(value) for value in (1.0, 2.0, 3.0, 4.0, 5.0, 0.5, 6.0)]
+    assert set(run(SuccessiveHalving(RUNGS, 3), curves, "minimize", 0, num_lanes=1)) == {1, 2, 3, 4, 6}
+    assert run(GuardedHalving(RUNGS, 3), curves, "minimize", 0, num_lanes=1) == {3: 100, 4: 100, 6: 100}
+
+
+@pytest.mark.parametrize("misleading", RUNGS)
+def test_the_guarded_stop_nothing_where_one_rung_misleads(misleading: int) -> None:
+    """Trials that are the better there the worse they end; the other rung ranks them as the end does."""
+    curves = [like(value) for value in (1.0, 2.0, 3.0, 4.0, 5.0, 0.5, 6.0)]
+    for curve in curves:
+        curve[POINTS.index(misleading)] = -curve[-1]
+    assert run(SuccessiveHalving(RUNGS, 3), curves, "minimize", 0, num_lanes=1)
+    assert run(GuardedHalving(RUNGS, 3), curves, "minimize", 0, num_lanes=1) == {}
+
+
+@given(curves_of_trials, st.integers(0, 999), st.sampled_from(["minimize", "maximize"]))
+@settings(max_examples=50, deadline=None)
+def test_the_guarded_stop_no_trial_that_trusted_rungs_would_not(
+    curves: Curves, seed: int, direction: Direction
+) -> None:
+    """Whoever is stopped came after three that ran to the end, and is not the best that has reached its rung."""
+    stopped = run(GuardedHalving(RUNGS, 3), curves, direction, seed, num_lanes=1)
+    sign = 1 if direction == "minimize" else -1
+    for index, samples in stopped.items():
+        ended = [other for other in range(index) if other not in stopped]
+        assert len(ended) >= 3
+        place = POINTS.index(samples)
+        there = [other for other in range(index) if stopped.get(other, 900) >= samples]
+        assert min(sign * curves[other][place] for other in there) < sign * curves[index][place]
 
 
 def test_hyperband_deals_trials_to_brackets_in_the_papers_proportions() -> None:
@@ -250,7 +296,8 @@ def test_a_continued_trial_keeps_its_bracket() -> None:
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
-        ({}, SuccessiveHalving),
+        ({}, GuardedHalving),
+        ({"scheduler": "successive_halving"}, SuccessiveHalving),
         ({"scheduler": "hyperband"}, Hyperband),
         ({"scheduler": "none"}, optuna.pruners.NopPruner),
         ({"min_samples": 900}, optuna.pruners.NopPruner),
