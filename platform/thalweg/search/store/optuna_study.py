@@ -21,8 +21,16 @@ from thalweg.contract import Metric
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
-from thalweg.search.store.definition import IDENTITY, RECORD, open_study, renew, write_definition
+from thalweg.search.store.definition import (
+    IDENTITY,
+    RECORD,
+    any_trained,
+    open_study,
+    renew,
+    write_definition,
+)
 from thalweg.search.store.early_stopping import judged_from
+from thalweg.search.store.growing.growth import Settle
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
@@ -177,8 +185,9 @@ class Ledger:
             OutputError: The folder cannot be written.
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
-            study, claim, notes = _opened(directory, name, space, storage, take_over, claims)
             starting_points = StartingPoints(directory, own=name, storage=storage)
+            settle = starting_points.take
+            study, claim, notes = _opened(directory, name, space, storage, take_over, claims, settle)
             ledger = cls(study, directory, space, starting_points, claim, claims)
             ledger.num_recovered = _recover(ledger, claim.last_died)
             ledger.notes = notes
@@ -387,19 +396,25 @@ def _recover(ledger: Ledger, died: bool) -> int:
 
 
 def _opened(
-    directory: Path, name: str, space: Space, storage: str | None, take_over: bool, claims: ExitStack
+    directory: Path,
+    name: str,
+    space: Space,
+    storage: str | None,
+    take_over: bool,
+    claims: ExitStack,
+    settle: Settle,
 ) -> tuple[optuna.Study, Claim, tuple[str, ...]]:
     """Opens a study's storage for this process alone; the last item returned are sentences for people."""
     claim = Claim(directory)
     claims.callback(claim.release)
     opened = open_storage(directory, storage)
     claims.callback(close_storage, opened)
-    study = open_study(opened, name, space)
+    study = open_study(opened, name, space, settle)
     if storage is not None:
         shared = SharedClaim(study, take_over=take_over)
         claims.callback(shared.release)
-    study, change = renew(study, space)
-    if change:
+    study, change = renew(study, space, settle)
+    if change and not any_trained(study):
         baselines.forget(StudyFolder(directory).checkpoints)
     if storage is not None:
         if change:
