@@ -185,10 +185,9 @@ class Ledger:
             OutputError: The folder cannot be written.
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
-            starting_points = StartingPoints(directory, own=name, storage=storage)
-            settle = starting_points.take
-            study, claim, notes = _opened(directory, name, space, storage, take_over, claims, settle)
-            ledger = cls(study, directory, space, starting_points, claim, claims)
+            points = StartingPoints(directory, own=name, storage=storage)
+            study, claim, notes = _opened(directory, name, space, storage, take_over, claims, points.take)
+            ledger = cls(study, directory, space, points, claim, claims)
             ledger.num_recovered = _recover(ledger, claim.last_died)
             ledger.notes = notes
             ledger._claims = claims.pop_all()
