@@ -183,13 +183,15 @@ def stepping(arm: str, path: Path, count: int) -> Callable[[], None]:
 def published_step(config: "GeoContrastive") -> tuple[Sequence[Any], Callable[[Any], Any]]:
     """Returns the trained networks of the published way and what computes its loss."""
     from benchmarks.published_fields import PublishedEncoder, published_loss, published_projector
+    from thalweg.knobs.scheduled import value_at
 
     encoder, projector = PublishedEncoder(), published_projector()
 
     def loss(batch: Any) -> Any:
         views, days = batch
         projections = projector(encoder(views.flatten(0, 1))).unflatten(0, days.shape)
-        return published_loss(projections, days, config.objective.temperature, config.pairs.decay)
+        temperature = value_at(config.objective.temperature, 0.0)
+        return published_loss(projections, days, temperature, config.pairs.decay)
 
     return (encoder, projector), loss
 
@@ -227,6 +229,7 @@ def check(path: Path) -> dict[str, float]:
     import torch
 
     from benchmarks.published_fields import SEEN, PublishedEncoder, published_loss
+    from thalweg.knobs.scheduled import value_at
     from trainables.geo_contrastive.model.encoders import ResNet
     from trainables.geo_contrastive.model.field_model import FieldModel
     from trainables.geo_contrastive.model.geometry import GridShape
@@ -235,7 +238,7 @@ def check(path: Path) -> dict[str, float]:
     torch.manual_seed(0)
     batch = drawing("ours", "three", read_days(path), CHECKED)()
     ours, projections = our_loss(config, FieldModel.build(config, None).train(), batch)
-    knobs = config.objective.temperature, config.pairs.decay
+    knobs = value_at(config.objective.temperature, 0.0), config.pairs.decay
     theirs = published_loss(projections, batch["role_day"], *knobs)
     slopes = [torch.autograd.grad(loss, projections, retain_graph=True)[0] for loss in (ours, theirs)]
     network = ResNet(config.encoder.vary(positions=False), 5, GridShape(SEEN, wraps=False))

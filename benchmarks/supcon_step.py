@@ -79,9 +79,11 @@ def loss_of(arm: str, config: "SentinelSupCon") -> "tuple[nn.Module, Callable[[B
     torch.manual_seed(0)
     if arm == "published":
         from benchmarks.published_supcon import PublishedScenes
+        from thalweg.knobs.scheduled import value_at
 
         theirs = PublishedScenes(config.model.width, len(config.data.classes))
-        return theirs, lambda batch: theirs.loss(batch, batch["label"], config.tuning.temperature)
+        temperature = value_at(config.tuning.temperature, 0.0)
+        return theirs, lambda batch: theirs.loss(batch, batch["label"], temperature)
     from trainables.sentinel_supcon.model.scene_model import SceneModel
 
     ours = SceneModel(config)

@@ -86,6 +86,7 @@ TESTED_BY = {
     "protocol": "test_metrics_of_families",
     "provenance": "test_run",
     "quiet_deepspeed": "test_deepspeed_config",
+    "rebuilding": "test_growth",
     "records": "test_optuna_study",
     "relation_picture": "test_relation",
     "relation_view": "test_relation",

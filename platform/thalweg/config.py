@@ -324,19 +324,20 @@ def explain(error: ValidationError) -> str:
     lines = []
     for item in error.errors(include_url=False):
         law = item["msg"].removeprefix("Value error, ")
-        where = ".".join(str(part) for part in item["loc"]) or error.title
-        value = _got(item["input"], of_a_type=item["type"].endswith("_type"))
+        where = ".".join(str(part) for part in item["loc"] if part != "") or error.title
+        value = _got(item["input"], item["type"])
         hint = _meant(error.title, item["loc"]) if item["type"] == "extra_forbidden" else ""
         lines.append(f"{where}: {law[:1].lower()}{law[1:]}{value}{hint}")
     return "; ".join(lines)
 
 
-def _got(value: Any, *, of_a_type: bool) -> str:
-    """Says what was given; of a group only if its type is what was wrong."""
-    if isinstance(value, dict | BaseModel) and not of_a_type:
+def _got(value: Any, error_type: str) -> str:
+    """Says what was given; of a group only if its type or a bound is what was wrong."""
+    bounded = error_type.startswith(("greater_than", "less_than"))
+    if isinstance(value, dict | BaseModel) and not (bounded or error_type.endswith("_type")):
         return ""
     if isinstance(value, BaseModel):
-        return f", got {type(value).__name__}"
+        return f", got {value!r}" if bounded else f", got {type(value).__name__}"
     return f", got {reprlib.repr(value) if isinstance(value, dict) else repr(value)}"
 
 

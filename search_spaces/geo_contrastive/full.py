@@ -9,6 +9,7 @@ each further stage. Heads are powers of two, which divide every latent.
 
 from typing import Any
 
+from thalweg.knobs.subspaces import fusion, optimizer
 from thalweg.study import Study, Trial
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 
@@ -30,7 +31,13 @@ def space(trial: Trial) -> GeoContrastive:
         "encoder": _encoder(trial),
         "decoder": _decoder(trial),
         "objective": {"kind": kind} | _penalties(trial),
-        "optimization": _optimization(trial),
+        "optimization": optimizer(
+            trial,
+            batch_size=[16, 32, 64, 128, 256],
+            lr=(1e-5, 1e-2),
+            weight_decay=(1e-7, 1e-2),
+            max_micro_batch=MAX_MICRO_BATCH,
+        ),
         "ghost_batch_norm": True,  # of micro-batches, as memory has it; equal in all trials of 64 samples and more
     }
     if kind != "autoencoder":
@@ -68,20 +75,21 @@ def _pairs(trial: Trial, objective: str) -> dict[str, Any]:
 
 
 def _encoder(trial: Trial) -> dict[str, Any]:
-    fusion: dict[str, Any] = {"kind": trial.suggest_categorical("fusion", FUSIONS)}
-    if fusion["kind"] in ("self_attention", "cross_attention", "gat"):
-        fusion["heads"] = trial.suggest_categorical("heads", [1, 2, 4, 8])
-    if fusion["kind"] in ("gcn", "gat"):
-        fusion["layers"] = trial.suggest_int("layers", 1, 3)
-    if fusion["kind"] in ("gcn", "gat", "cross_attention"):
-        fusion["adjacency"] = trial.suggest_categorical("adjacency", ["physical", "full", "learned"])
+    fused = fusion(
+        trial,
+        PRESETS["small"].encoder.fusion,
+        FUSIONS,
+        heads=[1, 2, 4, 8],
+        layers=range(1, 4),
+        adjacency=["physical", "full", "learned"],
+    )
     return {
         "latent_dim": trial.suggest_categorical("latent_dim", [64, 128, 256, 512, 1000]),
         "norm": trial.suggest_categorical("encoder_norm", NORMS),
         "positions": trial.suggest_categorical("positions", [False, True]),
         "linear": trial.suggest_categorical("linear_encoder", [False, True]),
         "patterns": trial.suggest_categorical("patterns", [0, 32, 64, 128]),
-        "fusion": fusion,
+        "fusion": fused,
     }
 
 
@@ -139,14 +147,3 @@ def _stages(trial: Trial) -> dict[str, Any]:
     if mode != "joint":
         stages["decoder_lr_scale"] = trial.suggest_float("decoder_lr_scale", 0.1, 10.0, log=True)
     return stages
-
-
-def _optimization(trial: Trial) -> dict[str, Any]:
-    batch_size = trial.suggest_categorical("batch_size", [16, 32, 64, 128, 256])
-    decays = trial.suggest_categorical("decays", [False, True])
-    return {
-        "lr": trial.suggest_float("lr", 1e-5, 1e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-7, 1e-2, log=True) if decays else 0.0,
-        "batch_size": batch_size,
-        "micro_batch_size": min(batch_size, MAX_MICRO_BATCH),
-    }

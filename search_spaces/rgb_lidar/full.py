@@ -7,6 +7,7 @@ Evaluation and metrics are the same whatever a trial reads of a scene.
 
 from typing import Any
 
+from thalweg.knobs.subspaces import optimizer
 from thalweg.study import Study, Trial
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 
@@ -35,7 +36,15 @@ def space(trial: Trial) -> RGBLidar:
             "lidar_norm": trial.suggest_categorical("lidar_norm", ["raw", "masked", "scaled"]),
         },
         model=_sizes(trial) | _meeting(trial),
-        optimization=_optimization(trial),
+        optimization=optimizer(
+            trial,
+            batch_size=[16, 32, 64, 128, 256],
+            lr_schedule=["cosine", "constant"],
+            lr=(1e-5, 3e-3),
+            warmup_ratio=(0, 0.2),
+            weight_decay=(1e-6, 1e-2),
+            max_micro_batch=MAX_MICRO_BATCH,
+        ),
     )
 
 
@@ -67,17 +76,3 @@ def _meeting(trial: Trial) -> dict[str, Any]:
     before = trial.suggest_int("blocks_before_meeting", 1, NUM_BLOCKS)
     fusion = trial.suggest_categorical("intermediate_fusion", ANYWHERE + MAPS_ONLY)
     return {"fusion_stage": stage, "fusion": fusion, "depth": before, "fused_depth": NUM_BLOCKS - before}
-
-
-def _optimization(trial: Trial) -> dict[str, Any]:
-    batch_size = trial.suggest_categorical("batch_size", [16, 32, 64, 128, 256])
-    schedule = trial.suggest_categorical("lr_schedule", ["cosine", "constant"])
-    decays = trial.suggest_categorical("decays", [False, True])
-    return {
-        "lr": trial.suggest_float("lr", 1e-5, 3e-3, log=True),
-        "lr_schedule": schedule,
-        "warmup_ratio": trial.suggest_float("warmup_ratio", 0, 0.2) if schedule == "cosine" else 0.0,
-        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True) if decays else 0.0,
-        "batch_size": batch_size,
-        "micro_batch_size": min(batch_size, MAX_MICRO_BATCH),
-    }

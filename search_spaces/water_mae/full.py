@@ -6,6 +6,7 @@ published: evaluations of others could not be compared.
 
 from typing import Any
 
+from thalweg.knobs.subspaces import masking
 from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, WaterMAE
 
@@ -19,28 +20,25 @@ WEIGHED = ("precipitation", "soil_moisture", "temperature", "evaporation")  # ag
 
 
 def space(trial: Trial) -> WaterMAE:
-    masking = {
-        "image_mask_ratio": trial.suggest_float("image_mask_ratio", LEAST, 0.85),
-        "vector_mask_ratio": trial.suggest_float("vector_mask_ratio", LEAST, 0.85),
-    }
+    ratios = masking(trial, low=LEAST, high=0.85)
     mask_mode = trial.suggest_categorical("mask_mode", ["unified", "independent"])
     decoder_type = trial.suggest_categorical("decoder_type", ["cross", "self"])
-    kept = _kept(trial, masking) if decoder_type == "cross" else {}
+    kept = _kept(trial, ratios) if decoder_type == "cross" else {}
     return PRESETS["reference"].vary(
         data={"sequence_length": NUM_DAYS, "stride": trial.suggest_categorical("stride", [2, 5, 10, 20])},
-        masking={**masking, "mask_mode": mask_mode, **kept},
+        masking={**ratios, "mask_mode": mask_mode, **kept},
         model=_model(trial, decoder_type),
         loss_weights={name: trial.suggest_float(f"weight_{name}", 0.1, 300.0, log=True) for name in WEIGHED},
         loss=_loss(trial),
-        optimization=_optimization(trial, **masking),
+        optimization=_optimization(trial, **ratios),
     )
 
 
-def _kept(trial: Trial, masking: dict[str, float]) -> dict[str, float]:
+def _kept(trial: Trial, ratios: dict[str, float]) -> dict[str, float]:
     """Asks which share of all patches is reconstructed, from the least to all that are hidden."""
     return {
         f"{kind}_kept_mask_ratio": LEAST
-        + trial.suggest_float(f"{kind}_decoded", 0.0, 1.0) * (masking[f"{kind}_mask_ratio"] - LEAST)
+        + trial.suggest_float(f"{kind}_decoded", 0.0, 1.0) * (ratios[f"{kind}_mask_ratio"] - LEAST)
         for kind in ("image", "vector")
     }
 

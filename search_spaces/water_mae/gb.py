@@ -5,6 +5,7 @@ validation, plain interpolation has a skill of .909 and a ridge regression on wh
 found something if its marks beside the best baseline are `+`.
 """
 
+from thalweg.knobs.subspaces import masking
 from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, WaterMAE
 
@@ -15,10 +16,7 @@ WEIGHED = ("precipitation", "soil_moisture", "temperature", "evaporation")  # ag
 
 def space(trial: Trial) -> WaterMAE:
     return PRESETS["gb_small"].vary(
-        masking={
-            "image_mask_ratio": trial.suggest_float("image_mask_ratio", 0.15, 0.85),
-            "vector_mask_ratio": trial.suggest_float("vector_mask_ratio", 0.15, 0.85),
-        },
+        masking=masking(trial, low=0.15, high=0.85),
         loss_weights={name: trial.suggest_float(f"weight_{name}", 0.1, 30.0, log=True) for name in WEIGHED},
         optimization={
             "lr": trial.suggest_float("lr", 1e-4, 1e-2, log=True),

@@ -96,8 +96,8 @@ def test_a_space_asks_and_returns_what_it_did(name: str) -> None:
 def test_every_earlier_text_stands_for_one_that_is_there() -> None:
     texts = {fingerprint(load_space(name).file): name for name in discovery.names("search_spaces")}
     assert {texts.get(current) for current in SAME.values()} == set(GOLDEN)
-    assert {name: earlier for name, (earlier, _) in GOLDEN.items()} == {
-        texts[current]: earlier for earlier, current in SAME.items()
+    assert {(name, earlier) for name, (earlier, _) in GOLDEN.items()} <= {
+        (texts[current], earlier) for earlier, current in SAME.items()
     }
 
 

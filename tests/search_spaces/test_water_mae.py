@@ -11,6 +11,7 @@ from search_spaces.water_mae import published
 from thalweg import discovery
 from thalweg.config import flat
 from thalweg.data.windows import num_windows
+from thalweg.knobs.scheduled import value_at
 from thalweg.search.space import load_space
 from trainables.water_mae.config import PRESETS, LossKnobs, LossWeights, WaterMAE
 from trainables.water_mae.task import WaterMAETask
@@ -117,7 +118,9 @@ def test_published_weights_meet_equal_ones_and_what_may_be_added_to_them() -> No
 def test_passes_of_the_full_space_are_bounded_in_tokens() -> None:
     for _, config in drawn("water_mae_full"):
         micro = config.optimization.micro_batch_size
-        visible = 282 * (1 - config.masking.image_mask_ratio) + 152 * (1 - config.masking.vector_mask_ratio)
+        ratios = config.masking.image_mask_ratio, config.masking.vector_mask_ratio
+        images, vectors = (value_at(ratio, 0.0) for ratio in ratios)
+        visible = 282 * (1 - images) + 152 * (1 - vectors)
         assert micro is not None and config.optimization.batch_size % micro == 0
         assert micro * 30 * visible <= 2**17
 

@@ -1,12 +1,13 @@
 """Knobs of views, pairs, encoder, decoder, objective and stages; light, for search spaces import them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from thalweg.config import Knobs
+from thalweg.knobs.scheduled import Schedule, Scheduled, Shape, late_step
 
 REFERENCE_VARIABLES = ("t2m", "u", "v", "z", "q")
 """Variables of the reference experiment at 850 hPa, and of the synthetic world, in their order."""
@@ -206,22 +207,30 @@ class ObjectiveKnobs(Knobs):
     projector_norm: Literal["batch", "layer", "none"] = "batch"
     """Normalisation between the layers of the projector. Only that of a batch looks at other samples: see
     ghost_batch_norm."""
-    temperature: float = Field(default=0.3, ge=0.01, le=5)
+    temperature: Scheduled = Field(default=0.3, ge=0.01, le=5)
     """Divides the cosines of NT-Xent and SupCon."""
     off_diagonal: float = Field(default=5e-3, gt=0, le=1)
     """Lambda of Barlow Twins (arXiv:2103.03230)."""
-    second_weight: float = Field(default=0.5, gt=0, le=10)
-    """Weight of the second loss of a sum of two."""
+    second_weight: Scheduled = Field(default=0.5, ge=0, le=10)
+    """Weight of the second loss of a sum of two; not 0 throughout."""
     weighted_negatives: bool = False
     """Whether negatives of NT-Xent weigh less the nearer they lie in time: 1 - exp(-decay * distance)."""
     cycle: Literal["off", "projection", "latent"] = "projection"
     """Where the curvature z(t + delta) - 2 z(t) + z(t - delta) is penalised."""
-    cycle_weight: float = Field(default=1.0, gt=0, le=100)
-    """Weight of the mean square of the curvature."""
+    cycle_weight: Scheduled = Field(default=1.0, ge=0, le=100)
+    """Weight of the mean square of the curvature; not 0 throughout."""
     latent_l1: float = Field(default=0.0, ge=0, le=1)
     """Weight of the mean absolute latent."""
     latent_l2: float = Field(default=0.0, ge=0, le=1)
     """Weight of the mean squared latent."""
+
+    @model_validator(mode="after")
+    def _a_loss_that_is_there_has_a_weight(self) -> Self:
+        ways = {"second_weight": "take an objective of one loss", "cycle_weight": "take cycle 'off'"}
+        for name, way_out in ways.items():
+            if not getattr(self, name):
+                raise ValueError(f"{name} must be above 0 at some time of training, got 0; {way_out}")
+        return self
 
     @property
     def is_contrastive(self) -> bool:
@@ -251,8 +260,11 @@ class ObjectiveKnobs(Knobs):
 class AlphaKnobs(Knobs):
     """Alpha, the share of the contrastive loss in the joint stage; 1 - alpha is that of the reconstruction.
 
-    Over the done share p of the stage alpha is ``max(floor + (start - floor) * 2 ** (-p / half_point), cap)``.
+    It is the `Schedule` from `start` to what is named `floor` here, and the floor of the schedule is named `cap`. By
+    default alpha is ``max(floor + (start - floor) * 2 ** (-p / half_point), cap)`` over the done share p of the stage.
     """
+
+    added: ClassVar[frozenset[str]] = frozenset({"shape"})
 
     start: float = Field(default=1.0, gt=0, le=1)
     """Alpha at the beginning."""
@@ -263,6 +275,20 @@ class AlphaKnobs(Knobs):
     """What alpha tends to."""
     cap: float = Field(default=0.0, ge=0, le=0.9)
     """Smallest alpha: the decay ends there."""
+    shape: Shape = "exponential"
+    """Course of alpha from start to floor; see `thalweg.knobs.scheduled.Schedule`."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """Alpha over the stage."""
+        return Schedule(
+            start=self.start, end=self.floor, shape=self.shape, half_point=self.half_point, floor=self.cap
+        )
+
+    @property
+    def schedules(self) -> Mapping[str, Schedule]:
+        """What `thalweg describe` draws."""
+        return {"": self.schedule}
 
     @model_validator(mode="after")
     def _floor_cap_and_start_ascend(self) -> Self:
@@ -271,6 +297,8 @@ class AlphaKnobs(Knobs):
                 f"floor and cap must be at most start, got floor {self.floor:g}, cap {self.cap:g}, "
                 f"start {self.start:g}; lower them"
             )
+        if self.shape == "step" and self.half_point >= 1:
+            raise ValueError(late_step(self.half_point))
         return self
 
 

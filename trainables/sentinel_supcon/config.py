@@ -76,7 +76,7 @@ class SentinelSupCon(FamilyConfig):
     @property
     def compares_views(self) -> bool:
         """Whether a loss compares the augmented view with the original."""
-        return self.tuning.sup_delta > 0 or (self.pretraining.share > 0 and self.pretraining.views)
+        return bool(self.tuning.sup_delta) or (self.pretraining.share > 0 and self.pretraining.views)
 
     @property
     def trains_encoders(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from thalweg.config import Knobs
+from thalweg.knobs.scheduled import Scheduled
 
 Optical = Literal["rgbn", "l2a", "l1c"]
 Scaling = Literal["physical", "image_max"]
@@ -205,7 +206,7 @@ class PretrainingKnobs(Knobs):
     loss: Literal["nt_xent", "pairwise"] = "nt_xent"
     """nt_xent compares all blocks of a batch (sensors and views) with one another at once, pairwise each two of them,
     and takes the mean. Two blocks are one pair."""
-    temperature: float = Field(default=0.2, ge=0.01, le=1)
+    temperature: Scheduled = Field(default=0.2, ge=0.01, le=1)
     """Temperature of the loss."""
     views: bool = False
     """Whether the augmented view and the original of each sensor are blocks of their own: 4 blocks of both sensors
@@ -213,7 +214,7 @@ class PretrainingKnobs(Knobs):
     negatives: bool = False
     """Whether scenes of ignored classes are negatives of the others alone, and never anchors: their own losses do not
     count, so that losses of batches with more or fewer of them mean the same."""
-    ot_weight: float = Field(default=0.1, ge=0.001, le=10)
+    ot_weight: Scheduled = Field(default=0.1, ge=0.001, le=10)
     """Weight of the optimal transport of pixels to prototypes."""
 
     def idle(self) -> tuple[str, ...]:
@@ -227,9 +228,9 @@ class TuningKnobs(Knobs):
     mode: Literal["full", "linear"] = "full"
     """full trains everything; linear trains fusion and heads on frozen encoders, whose normalisations stay as they
     are."""
-    sup_delta: float = Field(default=1.0, ge=0, le=100)
+    sup_delta: Scheduled = Field(default=1.0, ge=0, le=100)
     """Weight of SupCon beside the cross-entropy, whatever the temperature; 0 leaves SupCon out."""
-    temperature: float = Field(default=0.07, ge=0.01, le=1)
+    temperature: Scheduled = Field(default=0.07, ge=0.01, le=1)
     """Temperature of SupCon."""
     contrast: Literal["all", "one"] = "all"
     """Whether all views of a scene are anchors, or the first (augmented) one alone."""

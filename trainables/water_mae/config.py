@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from thalweg.config import FamilyConfig, Knobs, Optimization, Presets
+from thalweg.knobs.scheduled import Scheduled, value_at
 from trainables.water_mae.knobs import (
     PUBLISHED_SET,
     DataKnobs,
@@ -26,10 +27,10 @@ InterpolationMode = Literal["none", "read", "added", "both"]
 class MaskingKnobs(Knobs):
     """Masks of training; the masks of evaluations do not depend on these knobs."""
 
-    image_mask_ratio: float = Field(default=0.4, gt=0, lt=1)
-    """Share of the image patches of each day that is masked."""
-    vector_mask_ratio: float = Field(default=0.4, gt=0, lt=1)
-    """Share of the vector patches of each day that is masked."""
+    image_mask_ratio: Scheduled = Field(default=0.4, gt=0, lt=1)
+    """Share of the image patches of each day that is masked; a schedule hides more or fewer as training goes on."""
+    vector_mask_ratio: Scheduled = Field(default=0.4, gt=0, lt=1)
+    """Share of the vector patches of each day that is masked; a schedule hides more or fewer as training goes on."""
     mask_mode: MaskMode = "unified"
     """Whether the image modalities share one mask and the vector modalities another, or each has its own."""
     image_kept_mask_ratio: float | None = Field(default=None, gt=0, lt=1)
@@ -44,7 +45,7 @@ class MaskingKnobs(Knobs):
     def _only_hidden_patches_are_reconstructed(self) -> Self:
         for kind in ("image", "vector"):
             kept, hidden = getattr(self, f"{kind}_kept_mask_ratio"), getattr(self, f"{kind}_mask_ratio")
-            if kept is not None and kept > hidden:
+            if kept is not None and not hidden >= kept:
                 raise ValueError(
                     f"{kind}_kept_mask_ratio must be at most {kind}_mask_ratio, got {kept:g} > {hidden:g}; "
                     "lower it, or leave it out to reconstruct all that is hidden"
@@ -166,7 +167,7 @@ def _refuse_idle(knobs: Knobs, names: tuple[str, ...], condition: str) -> None:
             )
 
 
-Weight = Annotated[float, Field(ge=0, le=1e6)]
+Weight = Annotated[Scheduled, Field(ge=0, le=1e6)]
 
 
 class LossWeights(Knobs):
@@ -189,10 +190,10 @@ class LossWeights(Knobs):
     river_flow: Weight = 1.0
     """Weight of river flow; leave it at 1 in a search, because a common factor has no effect."""
 
-    def of(self, names: tuple[str, ...]) -> dict[str, float]:
-        """Returns the weights of some modalities by name."""
-        given = self.model_dump()
-        return {name: given.get(name, 1.0) for name in names}
+    def of(self, names: tuple[str, ...], done: float) -> dict[str, float]:
+        """Returns the weights of some modalities by name, at a share of the stage's budget."""
+        given = dict(self)
+        return {name: value_at(given.get(name, 1.0), done) for name in names}
 
 
 class LossKnobs(Knobs):
@@ -203,9 +204,9 @@ class LossKnobs(Knobs):
 
     Predictions stay in the units of the data and are evaluated in them.
     """
-    contrastive_weight: float = Field(default=0.0, ge=0, le=1e3)
+    contrastive_weight: Scheduled = Field(default=0.0, ge=0, le=1e3)
     """Weight of the contrastive loss between modalities of a window (CAV-MAE, arXiv:2210.07839); 0 leaves it out."""
-    contrastive_temperature: float = Field(default=0.05, gt=0, le=10)
+    contrastive_temperature: Scheduled = Field(default=0.05, gt=0, le=10)
     """Temperature of the contrastive loss."""
 
     def idle(self) -> tuple[str, ...]:
@@ -297,10 +298,9 @@ class WaterMAE(FamilyConfig):
         chosen = self.evaluation.modalities
         return self.modality_set.names if chosen is None else chosen
 
-    @property
-    def weights(self) -> dict[str, float]:
-        """Loss weight of each modality."""
-        return self.loss_weights.of(self.modality_set.names)
+    def weights_at(self, done: float) -> dict[str, float]:
+        """Returns the loss weight of each modality at a share of the stage's budget."""
+        return self.loss_weights.of(self.modality_set.names, done)
 
     def idle(self) -> tuple[str, ...]:
         """Returns the names of knobs without effect: masks and loss without pre-training, those of what is not there.
@@ -342,7 +342,8 @@ class WaterMAE(FamilyConfig):
             raise ValueError(
                 f"loss_weights must name modalities, got {', '.join(strange)}; there are {', '.join(names)}"
             )
-        if not any(self.weights.values()):
+        weights = dict(self.loss_weights)
+        if not any(weights.get(name, 1.0) for name in names):
             raise ValueError("at least one loss weight must be positive, got 0 for all")
         if self.forecast.share and self.forecast.modality not in series:
             raise ValueError(

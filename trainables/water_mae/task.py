@@ -23,7 +23,6 @@ from thalweg.contract import Indices, Keys, Measure, Outputs, SplitName, Task
 from thalweg.data.placement import fits
 from thalweg.errors import DataError
 from thalweg.hashing import digest, splitmix64
-from thalweg.nn.masking import num_masked, random_masks
 from thalweg.stage_contract import ParameterGroup, Stage
 from trainables.water_mae.baselines import neighbour_ridge
 from trainables.water_mae.baselines.simple import all_baselines
@@ -40,14 +39,13 @@ from trainables.water_mae.forecast import events, forecast, lstm, ridge
 from trainables.water_mae.forecast.floods import FloodScores, PeakErrors
 from trainables.water_mae.forecast.low_flows import LowFlowScores
 from trainables.water_mae.knobs import Modality, ModalitySet
+from trainables.water_mae.model import masks
 from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.facts import facts_of, geometry_of, only
 from trainables.water_mae.model.loss import ContrastiveReconstruction, Reconstruction
 
 _logger = logging.getLogger(__name__)
-
-_STREAMS = {"image": np.uint64(0xA3B195354A39B70D), "vector": np.uint64(0x1B03738712FAD5C9)}
 
 
 class WaterMAETask(Task[WaterMAE, WaterData]):
@@ -98,8 +96,8 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         keys = _evaluation_keys(data, split, indices)
         batch = self._observed_batch(data, split, indices)
         for ratio in protocol.OTHER_RATIOS:
-            masks = _masks(batch, keys, protocol.masking_at(ratio))
-            batch |= {f"{name}_{protocol.suffix(ratio)}": mask for name, mask in masks.items()}
+            found = masks.masks(batch, keys, protocol.masking_at(ratio))
+            batch |= {f"{name}_{protocol.suffix(ratio)}": mask for name, mask in found.items()}
         chosen = protocol.at_other_ratios(indices, data.num_samples(split))
         ahead = events.of_windows(data, split, indices, self._row.name) if self._has_events else {}
         return batch | {
@@ -179,8 +177,8 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         )
         if share == 1:
             return (downstream,)
-        kind = ContrastiveReconstruction if self.config.loss.contrastive_weight > 0 else Reconstruction
-        reconstruction = kind(self.config.loss, self.config.weights, self._modalities)
+        kind = ContrastiveReconstruction if self.config.loss.contrastive_weight else Reconstruction
+        reconstruction = kind(self.config)
         if not share:
             return (Stage(loss=reconstruction),)
         rest = tuple(ParameterGroup(prefix=prefix) for prefix in self._pretrained())
@@ -249,7 +247,7 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
             Skill(modalities, judged),
             Efficiency(modalities),
             SkillAtOtherRatios(modalities, judged),
-            SquaredErrors(modalities, self.config.weights),
+            SquaredErrors(modalities, self.config.weights_at(1.0)),
         )
 
     def predict(self, model: nn.Module, batch: Batch) -> Outputs:
@@ -314,31 +312,4 @@ def _evaluation_keys(data: WaterData, split: SplitName, indices: Indices) -> Key
 
 def _batch(data: WaterData, split: SplitName, indices: Indices, keys: Keys, masking: MaskingKnobs) -> Batch:
     batch = data.tensors(split, indices)
-    return batch | _masks(batch, keys, masking)
-
-
-def _masks(windows: Batch, keys: Keys, masking: MaskingKnobs) -> Batch:
-    """Samples which patches of each kind stay visible and which of the hidden ones are to be predicted.
-
-    A kind without modalities has no patches.
-    """
-    masks = {}
-    ratios = {
-        "image": (masking.image_mask_ratio, masking.image_kept_mask_ratio),
-        "vector": (masking.vector_mask_ratio, masking.vector_kept_mask_ratio),
-    }
-    for kind, (ratio, kept_ratio) in ratios.items():
-        _, num_modalities, num_steps, num_patches, _ = windows[f"{kind}s"].shape
-        if not num_modalities:
-            continue
-        num_groups = num_modalities if masking.mask_mode == "independent" else 1
-        keep, masked = random_masks(
-            splitmix64(keys ^ _STREAMS[kind]),
-            shape=(num_groups, num_steps, num_patches),
-            num_masked=num_masked(num_patches, ratio),
-            num_decoded=None if kept_ratio is None else num_masked(num_patches, kept_ratio),
-        )
-        for name, patches in (("keep", keep), ("masked", masked)):
-            shared = torch.from_numpy(patches).expand(-1, num_modalities, -1, -1)
-            masks[f"{kind}_{name}"] = shared.contiguous()
-    return masks
+    return batch | masks.masks(batch, keys, masking)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from thalweg.cli.options import RUNS, Output, terminal
+from thalweg.cli.options import RUNS, Output, assignments, terminal
 
 
 def studies(output: Output = RUNS) -> None:
@@ -39,12 +39,16 @@ def describe(
         str, typer.Argument(metavar="FAMILY", help="A folder in trainables/, or a dotted name.")
     ],
     preset: Annotated[str | None, typer.Option(help="Named configuration whose values are shown.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="A knob that differs from the preset, as name=value; repeat it.")
+    ] = None,
 ) -> None:
-    """Describes a family: every knob, the size of its model, metrics and data sets.
+    """Describes a family: every knob, its schedules, the size of its model, metrics and data sets.
 
-    Example: `thalweg describe water_mae --preset tiny`
+    Examples: `thalweg describe water_mae --preset tiny`,
+    `thalweg describe geo_contrastive --param stages.alpha.shape=cosine`
     """
     from thalweg.console.describe import show_family
     from thalweg.discovery import load_family
 
-    show_family(load_family(family), preset, terminal())
+    show_family(load_family(family), preset, terminal(), assignments(param or []))

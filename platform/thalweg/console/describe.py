@@ -1,4 +1,4 @@
-"""Describes a family: every knob, the parameters of its model, its metrics, its data sets."""
+"""Describes a family: every knob, its schedules, the parameters of its model, its metrics, its data sets."""
 
 from __future__ import annotations
 
@@ -17,11 +17,21 @@ from rich.text import Text
 from thalweg.analysis.outline import outline
 from thalweg.config import FamilyConfig
 from thalweg.console.formatting import number
+from thalweg.console.schedule_picture import pictures
 from thalweg.contract import Metric
 from thalweg.discovery import Family
+from thalweg.knobs.scheduled import Schedule
+from thalweg.search.knob_values import with_knobs
 
 _RELATIONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multiple of"}
-_WORDS = {float: "number", int: "whole number", bool: "true or false", str: "text", type(None): "none"}
+_WORDS = {
+    float: "number",
+    int: "whole number",
+    bool: "true or false",
+    str: "text",
+    type(None): "none",
+    Schedule: "schedule",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +59,7 @@ def knobs(config: BaseModel, prefix: str = "") -> Iterator[Knob]:
     """Lists the knobs of a configuration in the order in which they are declared."""
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
-        if isinstance(value, BaseModel):
-            yield from knobs(value, f"{prefix}{name}.")
-        else:
+        if not isinstance(value, BaseModel) or isinstance(value, Schedule):
             extra = field.json_schema_extra
             yield Knob(
                 name=f"{prefix}{name}",
@@ -61,6 +69,8 @@ def knobs(config: BaseModel, prefix: str = "") -> Iterator[Knob]:
                 value=value,
                 sentence=" ".join((field.description or "").split()),
             )
+        if isinstance(value, BaseModel):
+            yield from knobs(value, f"{prefix}{name}.")
 
 
 def _kind(annotation: Any) -> str:
@@ -86,13 +96,22 @@ def _bounds(field: FieldInfo) -> str:
     return ", ".join(found + [f"{_RELATIONS[name]} {number(bound)}" for name, bound in laws.items()])
 
 
-def show_family(family: Family, preset: str | None, console: Console) -> None:
+def show_family(
+    family: Family, preset: str | None, console: Console, changes: Mapping[str, str] | None = None
+) -> None:
     """Prints everything about a family.
+
+    Args:
+        family: The family.
+        preset: Configuration whose values are shown; None for the first.
+        console: Where to print.
+        changes: Text by dotted names of knobs that differ from the preset.
 
     Raises:
         DiscoveryError: The family has no such preset.
+        ConfigError: A changed knob is unknown, or its value is refused.
     """
-    config = _config(family, preset)
+    config = with_knobs(_config(family, preset), changes or {}, family.name)
     doc = (family.config_type.__doc__ or "").strip().partition("\n")[0]
     console.print(Text.assemble((family.name, "bold"), f"  {doc}"))
     console.print(
@@ -102,6 +121,8 @@ def show_family(family: Family, preset: str | None, console: Console) -> None:
     names = ", ".join(["PRESETS"] * bool(family.presets) + [family.config_type.__name__])
     console.print(Text(f"in a search space: from {family.config_type.__module__} import {names}"))
     _section(console, "knobs", _knob_lines(config))
+    drawn = pictures(config, ascii_only=console.options.ascii_only)
+    _section(console, "schedules, over the share of a stage that is done", drawn)
     found = outline(family, config)
     total = {"total": sum(found.parts.values())}
     _section(console, "parameters, at the reference geometry", _table(found.parts | total))
@@ -141,6 +162,8 @@ def _knob_lines(config: FamilyConfig) -> RenderableType:
 def _written(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(number, value)) or "none"
+    if isinstance(value, Schedule):
+        return f"{value:g}"
     return "none" if value is None else number(value)
 
 

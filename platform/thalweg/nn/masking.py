@@ -47,13 +47,26 @@ def random_masks(
         Indices of visible patches (batch, group, step, visible) and of masked ones (batch, group, step,
         masked), each in ascending order.
     """
+    order = random_orders(keys, shape)
+    decoded = num_masked if num_decoded is None else min(num_decoded, num_masked)
+    return np.sort(order[..., num_masked:], axis=-1), np.sort(order[..., :decoded], axis=-1)
+
+
+def random_orders(keys: npt.NDArray[np.uint64], shape: tuple[int, int, int]) -> npt.NDArray[np.int64]:
+    """Draws the order in which the patches of each step are masked: masks of any ratio are beginnings of it.
+
+    Args:
+        keys: One key per sample, shape (batch,).
+        shape: Number of groups, steps and patches; each group and step has an order of its own.
+
+    Returns:
+        Indices of patches (batch, group, step, patch).
+    """
     scores = keys.reshape(-1, 1, 1, 1)
     for axis, size in enumerate(shape):
         counter = np.arange(1, size + 1, dtype=np.uint64)
         scores = splitmix64(scores) ^ counter.reshape((-1, *(1 for _ in shape[axis + 1 :])))
-    order = np.argsort(splitmix64(scores), axis=-1, kind="stable").astype(np.int64)
-    decoded = num_masked if num_decoded is None else min(num_decoded, num_masked)
-    return np.sort(order[..., num_masked:], axis=-1), np.sort(order[..., :decoded], axis=-1)
+    return np.argsort(splitmix64(scores), axis=-1, kind="stable").astype(np.int64)
 
 
 def take_patches(

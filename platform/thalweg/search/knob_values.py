@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from thalweg.config import FamilyConfig, Knobs, idle_knobs
 from thalweg.errors import ConfigError, KnobError
+from thalweg.knobs.scheduled import Schedule
 from thalweg.wording import some
 
 C = TypeVar("C", bound=FamilyConfig)
@@ -66,7 +67,7 @@ def _value(config: FamilyConfig, name: str, text: str, family: str) -> Any:
     field = _field(config, name)
     if field is None:
         raise KnobError(_unknown(config, name, family))
-    if isinstance(_at(config, name), Knobs):
+    if isinstance(group := _at(config, name), Knobs) and not isinstance(group, Schedule):
         raise KnobError(
             f"a group of knobs must be changed knob by knob, got {name}={text}; name {_inside(config, name)}"
         )
@@ -80,9 +81,12 @@ def _value(config: FamilyConfig, name: str, text: str, family: str) -> Any:
         except ValidationError as error:
             refused = refused or error
     assert refused is not None
-    why = refused.errors(include_url=False)[0]["msg"]
+    fault = max(
+        refused.errors(include_url=False), key=lambda each: len(each["loc"])
+    )  # the nearest to a schedule
+    why, where = fault["msg"], ".".join(map(str, (name, *fault["loc"][1:])))
     raise KnobError(
-        f"{name}: {why[:1].lower()}{why[1:]}, got {text!r}; `thalweg describe {family}` says what it takes"
+        f"{where}: {why[:1].lower()}{why[1:]}, got {text!r}; `thalweg describe {family}` says what it takes"
     )
 
 

@@ -12,6 +12,7 @@ from tests import tasks
 from tests.trainables.geo_contrastive.conftest import MakeFields
 from thalweg.config import active, parse
 from thalweg.errors import ConfigError
+from thalweg.knobs.scheduled import Schedule
 from thalweg.stage_contract import Progress
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 from trainables.geo_contrastive.data.fields import FieldData
@@ -51,7 +52,7 @@ def _others(value: Any, annotation: Any) -> list[Any]:
     """Some other values that a knob may take."""
     if isinstance(value, bool):
         return [not value]
-    if annotation in (int, float, int | None):
+    if annotation in (int, float, int | None, float | Schedule):
         return [2 * value, value / 2, value + 1, value + 0.1, 1 - value]
     return [other for other in get_args(annotation) if other != value] or [[["z"]]]
 

@@ -1,9 +1,11 @@
 """Knobs of forecasts on frozen latents."""
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from thalweg.knobs.scheduled import Schedule
 from trainables.geo_contrastive.downstream.knobs import HeadKnobs
 
 
@@ -42,6 +44,16 @@ class ForecastKnobs(HeadKnobs):
     (scheduled sampling, arXiv:1506.03099)."""
     last_teaching: float = Field(default=0.1, ge=0, le=1)
     """The same at the end of the stage; it falls linearly."""
+
+    @property
+    def teaching(self) -> Schedule:
+        """Probability that a step starts from the true latent, over the stage."""
+        return Schedule(start=self.first_teaching, end=self.last_teaching, shape="linear")
+
+    @property
+    def schedules(self) -> Mapping[str, Schedule]:
+        """What `thalweg describe` draws; forecasts of one step are not taught."""
+        return {} if self.horizon == 1 else {"teaching": self.teaching}
 
     def idle(self) -> tuple[str, ...]:
         """Names the heads of what is no attention, and how steps after the first are taught where there are none.

@@ -38,7 +38,7 @@ class ForecastError(Loss):
         learnt = batch["forecast/learnt"]
         truth = self._latents.of(batch["forecast/ahead"][:, : self._knobs.horizon])
         # A day that does not exist teaches nothing.
-        taught = (batch["forecast/draw"] < teaching(self._knobs, progress.stage_ratio)) & learnt
+        taught = (batch["forecast/draw"] < self._knobs.teaching.at(progress.stage_ratio)) & learnt
         context = self._latents.of(batch["forecast/context"])
         path = model.head(context, truth.shape[1], truth, taught)
         of_latents = self._knobs.loss == "latent"
@@ -89,11 +89,6 @@ class ForecastError(Loss):
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns equal weights; no parameter has a part in both."""
         return {FORECAST: 1.0, TRUST: 1.0}
-
-
-def teaching(knobs: ForecastKnobs, stage_ratio: float) -> float:
-    """Returns the probability that a step goes on from the true latent."""
-    return knobs.first_teaching + (knobs.last_teaching - knobs.first_teaching) * stage_ratio
 
 
 def _decoded(

@@ -11,13 +11,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from thalweg.knobs.scheduled import value_at
 from thalweg.nn.contrastive.unit_length import unit_length
 from thalweg.stage_contract import Joined, JointLoss, Loss, Progress, Rows
 from trainables.geo_contrastive.config import GeoContrastive
 from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
 from trainables.geo_contrastive.model.field_error import field_errors
 from trainables.geo_contrastive.model.field_model import FieldModel
-from trainables.geo_contrastive.representation.alpha import alpha
 from trainables.geo_contrastive.representation.terms import TERMS
 
 RECONSTRUCTION = "reconstruction"
@@ -116,7 +116,9 @@ class Contrastive(JointLoss):
         projections, present = rows.embeddings["projection"], rows.companions["present"]
         sums, counts = {}, {}
         for name in self._objective.terms:
-            found = TERMS[name](self._objective, self._pairs, projections, rows.companions)
+            found = TERMS[name](
+                self._objective, self._pairs, projections, rows.companions, progress.stage_ratio
+            )
             sums[name], counts[name] = found.total, found.count
         number_of = {CYCLE: has_neighbours(present).sum(), **dict.fromkeys(self._penalties, present.sum())}
         for name, number in number_of.items():
@@ -126,9 +128,11 @@ class Contrastive(JointLoss):
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns the weights of the terms."""
-        weights = dict(zip(self._objective.terms, (1.0, self._objective.second_weight), strict=False))
+        done = progress.stage_ratio
+        second = value_at(self._objective.second_weight, done)
+        weights = dict(zip(self._objective.terms, (1.0, second), strict=False))
         if self._objective.cycle != "off":
-            weights[CYCLE] = self._objective.cycle_weight
+            weights[CYCLE] = value_at(self._objective.cycle_weight, done)
         return weights | self._penalties
 
 
@@ -144,7 +148,7 @@ class ContrastiveReconstruction(Contrastive):
 
     def __init__(self, config: GeoContrastive) -> None:
         super().__init__(config)
-        self._alpha = config.stages.alpha
+        self._alpha = config.stages.alpha.schedule
         self._adversary_weight = config.decoder.adversary_weight
 
     def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
@@ -168,7 +172,7 @@ class ContrastiveReconstruction(Contrastive):
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns the weights at this step."""
-        share = alpha(self._alpha, progress.stage_ratio)
+        share = self._alpha.at(progress.stage_ratio)
         weights = {
             name: weight * (1.0 if name in self._penalties else share)
             for name, weight in super().weights(progress).items()

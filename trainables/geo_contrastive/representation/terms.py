@@ -2,7 +2,8 @@
 
 A term takes the projections of all views (sample, role, dim) of a global batch and what travels beside them:
 ``present``, ``role_day`` and ``role_season`` (sample, role). The first three roles are the day and
-its temporal positives; views of further roles are negatives of NT-Xent and of nothing else.
+its temporal positives; views of further roles are negatives of NT-Xent and of nothing else. The last argument is the
+share of the stage that is done, at which schedules are read.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from jaxtyping import Float
 from torch import Tensor
 
+from thalweg.knobs.scheduled import value_at
 from thalweg.nn.contrastive.barlow import barlow
 from thalweg.nn.contrastive.supcon import supcon
 from thalweg.nn.contrastive.temporal import temporal_nt_xent
@@ -19,18 +21,22 @@ from trainables.geo_contrastive.data.pairs import NUM_POSITIVES
 from trainables.geo_contrastive.knobs import ObjectiveKnobs, PairKnobs
 
 Projections = Float[Tensor, "sample role dim"]
-Term = Callable[[ObjectiveKnobs, PairKnobs, Projections, Mapping[str, Tensor]], Contrast]
+Term = Callable[[ObjectiveKnobs, PairKnobs, Projections, Mapping[str, Tensor], float], Contrast]
 
 
 def simclr(
-    knobs: ObjectiveKnobs, pairs: PairKnobs, projections: Projections, beside: Mapping[str, Tensor]
+    knobs: ObjectiveKnobs,
+    pairs: PairKnobs,
+    projections: Projections,
+    beside: Mapping[str, Tensor],
+    done: float,
 ) -> Contrast:
     """Returns NT-Xent over the views of each day; see `temporal_nt_xent`."""
     return temporal_nt_xent(
         unit_length(projections),
         beside["role_day"],
         num_positives=NUM_POSITIVES,
-        temperature=knobs.temperature,
+        temperature=value_at(knobs.temperature, done),
         decay=pairs.decay,
         weigh_negatives=knobs.weighted_negatives,
         present=beside["present"],
@@ -38,7 +44,11 @@ def simclr(
 
 
 def barlow_twins(
-    knobs: ObjectiveKnobs, pairs: PairKnobs, projections: Projections, beside: Mapping[str, Tensor]
+    knobs: ObjectiveKnobs,
+    pairs: PairKnobs,
+    projections: Projections,
+    beside: Mapping[str, Tensor],
+    done: float,
 ) -> Contrast:
     """Returns the mean loss of Barlow Twins of a day with a later one, and with an earlier one."""
     present = beside["present"]
@@ -55,13 +65,17 @@ def barlow_twins(
 
 
 def season_supcon(
-    knobs: ObjectiveKnobs, pairs: PairKnobs, projections: Projections, beside: Mapping[str, Tensor]
+    knobs: ObjectiveKnobs,
+    pairs: PairKnobs,
+    projections: Projections,
+    beside: Mapping[str, Tensor],
+    done: float,
 ) -> Contrast:
     """Returns SupCon of the seasons; each view has the season of its own day, which may not be the anchor's."""
     return supcon(
         unit_length(projections[:, :NUM_POSITIVES]),
         beside["role_season"][:, :NUM_POSITIVES],
-        temperature=knobs.temperature,
+        temperature=value_at(knobs.temperature, done),
         present=beside["present"][:, :NUM_POSITIVES],
     )
 

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from thalweg.knobs.scheduled import value_at
 from thalweg.nn.contrastive.pairs import Pairs
 from thalweg.nn.contrastive.supcon import supcon
 from thalweg.nn.contrastive.views import Contrast, as_rows, contrast
@@ -21,7 +22,7 @@ Anchors = Bool[Tensor, " sample"]
 
 
 def supcon_of_label(
-    views: Views, labels: Int64[Tensor, " sample"], knobs: TuningKnobs, ignored: int
+    views: Views, labels: Int64[Tensor, " sample"], knobs: TuningKnobs, ignored: int, done: float
 ) -> Contrast:
     """Returns SupCon of samples with one class each; an anchor without a positive does not count.
 
@@ -30,17 +31,20 @@ def supcon_of_label(
         labels: Classes.
         knobs: Temperature, and which views are anchors.
         ignored: Label of samples that are neither anchors nor candidates.
+        done: Share of the stage that is done.
     """
     return supcon(
         views,
         labels,
-        temperature=knobs.temperature,
+        temperature=value_at(knobs.temperature, done),
         ignored=ignored,
         anchor_views=_anchor_views(knobs),
     )
 
 
-def supcon_of_classes(views: Views, classes: Bool[Tensor, "sample class_"], knobs: TuningKnobs) -> Contrast:
+def supcon_of_classes(
+    views: Views, classes: Bool[Tensor, "sample class_"], knobs: TuningKnobs, done: float
+) -> Contrast:
     """Returns SupCon of samples with several classes each.
 
     Two samples are positives by the share of their classes that they have in common (Jaccard), which for one class each
@@ -50,13 +54,14 @@ def supcon_of_classes(views: Views, classes: Bool[Tensor, "sample class_"], knob
         views: Embeddings of length 1.
         classes: Which classes a sample has.
         knobs: Temperature, and which views are anchors.
+        done: Share of the stage that is done.
     """
     num_samples, num_views, _ = views.shape
     anchor_views = _anchor_views(knobs)
     return contrast(
         as_rows(views),
         Pairs(values=classes, weigh=_jaccard).of_views(num_views),
-        temperature=knobs.temperature,
+        temperature=value_at(knobs.temperature, done),
         present=classes.any(1).repeat(num_views),
         num_anchors=None if anchor_views is None else anchor_views * num_samples,
     )

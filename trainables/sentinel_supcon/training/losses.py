@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Batch
+from thalweg.knobs.scheduled import value_at
 from thalweg.nn.contrastive.views import Contrast
 from thalweg.stage_contract import Joined, JointLoss, Loss, Progress, Rows
 from trainables.sentinel_supcon.config import SentinelSupCon
@@ -51,7 +52,8 @@ class Pretraining(JointLoss):
     def parts(self, rows: Rows, progress: Progress) -> Joined:
         """Compares the blocks."""
         compare = _PRETRAINING[self._knobs.loss]
-        found = compare(rows.embeddings[CONTRASTIVE], self._knobs.temperature, rows.companions["anchors"])
+        temperature = value_at(self._knobs.temperature, progress.stage_ratio)
+        found = compare(rows.embeddings[CONTRASTIVE], temperature, rows.companions["anchors"])
         sums = {CONTRASTIVE: found.total}
         counts: dict[str, Tensor | float] = {CONTRASTIVE: found.count}
         if self._transports:
@@ -62,7 +64,9 @@ class Pretraining(JointLoss):
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns 1 for NT-Xent, and the weight of the transport."""
         weights = {CONTRASTIVE: 1.0}
-        return weights | {TRANSPORT: self._knobs.ot_weight} if self._transports else weights
+        if self._transports:
+            weights[TRANSPORT] = value_at(self._knobs.ot_weight, progress.stage_ratio)
+        return weights
 
 
 class CrossEntropy(Loss):
@@ -129,23 +133,26 @@ class SupConCrossEntropy(JointLoss):
         counts: dict[str, Tensor | float] = dict.fromkeys(sums, rows.companions["counted"].sum())
         for head, name in self._supcons.items():
             sensors = ("s1", "s2") if head == FUSED else (head,)
-            found = self._compared([rows.embeddings[sensor] for sensor in sensors], rows.companions)
+            views = [rows.embeddings[sensor] for sensor in sensors]
+            found = self._compared(views, rows.companions, progress.stage_ratio)
             sums[name], counts[name] = found.total, found.count
         return Joined(sums=sums, counts=counts)
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """Returns 1 for each cross-entropy, and the weight of SupCon."""
-        delta = self._knobs.sup_delta
+        delta = value_at(self._knobs.sup_delta, progress.stage_ratio)
         return dict.fromkeys(self._cross_entropies.values(), 1.0) | dict.fromkeys(
             self._supcons.values(), delta
         )
 
-    def _compared(self, views: list[Views], companions: Mapping[str, Tensor]) -> Contrast:
+    def _compared(self, views: list[Views], companions: Mapping[str, Tensor], done: float) -> Contrast:
         """Compares views of samples: of scenes, or of scenes as each sensor sees them."""
         samples = torch.cat(views)
         if self._target.is_multi:
-            return contrast.supcon_of_classes(samples, companions["multi"].repeat(len(views), 1), self._knobs)
-        return contrast.supcon_of_label(samples, companions["label"].repeat(len(views)), self._knobs, IGNORED)
+            classes = companions["multi"].repeat(len(views), 1)
+            return contrast.supcon_of_classes(samples, classes, self._knobs, done)
+        labels = companions["label"].repeat(len(views))
+        return contrast.supcon_of_label(samples, labels, self._knobs, IGNORED, done)
 
 
 def part_names(config: SentinelSupCon, kind: str) -> dict[str, str]:

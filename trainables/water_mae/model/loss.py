@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from thalweg.knobs.scheduled import value_at
 from thalweg.nn.contrastive.info_nce import info_nce
 from thalweg.nn.losses import masked_mse, patch_normalised_mse
 from thalweg.stage_contract import Joined, JointLoss, Loss, Progress, Rows
-from trainables.water_mae.config import LossKnobs
+from trainables.water_mae.config import WaterMAE
 from trainables.water_mae.evaluation import protocol
-from trainables.water_mae.knobs import ModalitySet, Place
+from trainables.water_mae.knobs import Place
+from trainables.water_mae.model import masks
 from trainables.water_mae.model.batch import Batch, Predictions
 
 Places = Mapping[str, Place]
@@ -73,51 +75,50 @@ class Reconstruction(Loss):
     """The mean squared error of hidden values, one part for each modality.
 
     Args:
-        knobs: Form of the loss.
-        weights: Weight of each modality.
-        modalities: The modalities.
+        config: Form of the loss, weight of each modality, and mask ratios.
     """
 
-    def __init__(self, knobs: LossKnobs, weights: Mapping[str, float], modalities: ModalitySet) -> None:
-        self._knobs = knobs
-        self._weights = weights
-        self._places = modalities.places
+    def __init__(self, config: WaterMAE) -> None:
+        self._config = config
+        self._places = config.modality_set.places
 
     def parts(self, model: nn.Module, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Sums the error over samples."""
-        errors = reconstruction(model(batch), batch, self._places, norm_target=self._knobs.norm_target)
+        batch = masks.at_step(batch, self._config.masking, progress.stage_ratio)
+        norm_target = self._config.loss.norm_target
+        errors = reconstruction(model(batch), batch, self._places, norm_target=norm_target)
         return {name: error.sum() for name, error in errors.items()}
 
     def counts(self, batch: Batch, progress: Progress) -> Mapping[str, float]:
         """Counts, for each modality, the samples in which it is reconstructed."""
+        batch = masks.at_step(batch, self._config.masking, progress.stage_ratio)
         return {
             name: float(protocol.reconstructed(batch, place).sum()) for name, place in self._places.items()
         }
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns the weights, the same throughout a stage."""
-        return self._weights
+        """Returns the weights at this step."""
+        return self._config.weights_at(progress.stage_ratio)
 
 
 class ContrastiveReconstruction(JointLoss):
     """`Reconstruction` plus the contrastive loss between the modalities of a window.
 
     Args:
-        knobs: Form of both losses, weight and temperature of the contrastive one.
-        weights: Weight of each modality.
-        modalities: The modalities.
+        config: Form of both losses, their weights, temperature of the contrastive one, and mask ratios.
     """
 
-    def __init__(self, knobs: LossKnobs, weights: Mapping[str, float], modalities: ModalitySet) -> None:
-        self._knobs = knobs
-        self._weights = weights
-        self._places = modalities.places
+    def __init__(self, config: WaterMAE) -> None:
+        self._config = config
+        self._places = config.modality_set.places
 
     def embed(self, model: nn.Module, batch: Batch, progress: Progress) -> Rows:
         """Computes each sample's errors and summaries by modality; masks of those that exist are companions."""
+        batch = masks.at_step(batch, self._config.masking, progress.stage_ratio)
         predictions, summaries = model(batch, summaries=True)
         places = self._places.values()
-        errors = reconstruction(predictions, batch, self._places, norm_target=self._knobs.norm_target)
+        norm_target = self._config.loss.norm_target
+        errors = reconstruction(predictions, batch, self._places, norm_target=norm_target)
         return Rows(
             embeddings=errors | {f"summary/{name}": summary for name, summary in summaries.items()},
             companions={
@@ -132,7 +133,8 @@ class ContrastiveReconstruction(JointLoss):
         """Sums the errors of a global batch and computes its contrastive loss."""
         present, reconstructed = rows.companions["present"], rows.companions["reconstructed"]
         summaries = {name: rows.embeddings[f"summary/{name}"] for name in self._places}
-        agreement = contrastive(summaries, present, self._knobs.contrastive_temperature)
+        temperature = value_at(self._config.loss.contrastive_temperature, progress.stage_ratio)
+        agreement = contrastive(summaries, present, temperature)
         counts = dict(zip(self._places, reconstructed.sum(0), strict=True))
         return Joined(
             sums={name: rows.embeddings[name].sum() for name in self._places} | {"contrastive": agreement},
@@ -140,5 +142,7 @@ class ContrastiveReconstruction(JointLoss):
         )
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
-        """Returns the weights, the same throughout a stage."""
-        return {**self._weights, "contrastive": self._knobs.contrastive_weight}
+        """Returns the weights at this step."""
+        done = progress.stage_ratio
+        weight = value_at(self._config.loss.contrastive_weight, done)
+        return {**self._config.weights_at(done), "contrastive": weight}

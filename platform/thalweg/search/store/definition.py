@@ -13,6 +13,8 @@ from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import Space
 from thalweg.search.store import private_optuna
 from thalweg.search.store.early_stopping import make_pruner
+from thalweg.search.store.growing.growth import Settle, growth_of
+from thalweg.search.store.growing.rebuilding import finish_rebuilding, rebuild
 from thalweg.search.store.laws import change_of, definition_of
 from thalweg.search.store.records import CHECKPOINT, DEFINITION, OUTCOME
 from thalweg.search.store.samplers import make_sampler
@@ -22,12 +24,20 @@ RECORD = "record"  # user attribute: the identity that it had before it was defi
 _SEARCH = ("sampler", "scheduler", "min_samples", "reduction_factor", "num_startup_trials")
 
 
-def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
+def open_study(storage: Any, name: str, space: Space, settle: Settle = lambda config: config) -> optuna.Study:
     """Creates a study in a storage or opens it, with the sampler and the scheduler of its settings.
 
+    Args:
+        storage: The storage.
+        name: The study's name.
+        space: Its search space.
+        settle: Completes configurations of the space by what they inherit from other studies.
+
     Raises:
-        StudyError: Its name belongs to a study with another definition, in which trials were trained.
+        StudyError: Its name belongs to a study with another definition, in which trials were trained; a space that
+            has only grown since is the same.
     """
+    finish_rebuilding(storage, name)
     study = optuna.create_study(
         study_name=name,
         storage=storage,
@@ -37,9 +47,8 @@ def open_study(storage: Any, name: str, space: Space) -> optuna.Study:
     num_trials = len(study.get_trials(deepcopy=False))
     stored = study.user_attrs.get(DEFINITION)
     if stored is not None:
-        change = change_of(name, stored, definition_of(space))
-        if change and any_trained(study):
-            raise StudyError(f"{change}; give the new study another name")
+        if change_of(name, stored, definition_of(space)) and any_trained(study):
+            growth_of(study, space, settle)
     elif num_trials:
         raise StudyError(f"study {name!r} was not made by thalweg; give this one another name")
     settings = as_begun(space, study).study
@@ -66,11 +75,14 @@ def search_kept(before: Space, after: Space) -> Iterator[str]:
         yield f"the study goes on with the search that it began with: {', '.join(told)}; name another in its space"
 
 
-def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
-    """Recreates a study whose definition has changed, if nothing was trained in it.
+def renew(
+    study: optuna.Study, space: Space, settle: Settle = lambda config: config
+) -> tuple[optuna.Study, str]:
+    """Recreates a study whose definition has changed: with its history if its space has grown.
 
-    Optuna holds later trials to the domains of earlier ones, so the study is deleted and made again. Its trials keep
-    their numbers, which other records refer to, and count as interrupted. Trials still in the queue are left out.
+    Optuna holds later trials to the domains of earlier ones, so the study is deleted and made again. If nothing was
+    trained in it, its trials keep their numbers, which other records refer to, and count as interrupted; trials still
+    in the queue are left out.
 
     Returns:
         The study, and a sentence about the change; the latter is empty if the study is the same as before.
@@ -79,6 +91,8 @@ def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
     change = change_of(study.study_name, stored, definition_of(space)) if stored is not None else ""
     if not change:
         return study, ""
+    if any_trained(study):
+        return _grown(study, space, settle)
     trials, record = study.get_trials(), study.user_attrs.get(RECORD, study.user_attrs.get(IDENTITY))
     while trials and trials[-1].state == TrialState.WAITING:
         trials.pop()
@@ -94,6 +108,16 @@ def renew(study: optuna.Study, space: Space) -> tuple[optuna.Study, str]:
         outcome |= {**trial.user_attrs.get(OUTCOME, {}), "interrupted": True}
         anew.add_trial(create_trial(state=TrialState.FAIL, user_attrs={OUTCOME: outcome}))
     return anew, f"{change}; nothing was trained in it, so that it is replaced"
+
+
+def _grown(study: optuna.Study, space: Space, settle: Settle) -> tuple[optuna.Study, str]:
+    """Lets the trials of a study have been asked by its space as it is now."""
+    name, growth = study.study_name, growth_of(study, space, settle)
+    if growth.notes:
+        storage = private_optuna.storage_of(study)
+        rebuild(study, growth.trials, {**study.user_attrs, DEFINITION: definition_of(as_begun(space, study))})
+        study = open_study(storage, name, space, settle)
+    return study, growth.sentence(name)
 
 
 def write_definition(study: optuna.Study, space: Space) -> None:

@@ -25,6 +25,7 @@ from thalweg.search.store import continuations, private_optuna, records
 from thalweg.search.store.definition import (
     IDENTITY,
     RECORD,
+    any_trained,
     as_begun,
     open_study,
     renew,
@@ -32,6 +33,7 @@ from thalweg.search.store.definition import (
     write_definition,
 )
 from thalweg.search.store.early_stopping import judged_from
+from thalweg.search.store.growing.growth import Settle
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
@@ -188,9 +190,10 @@ class Ledger:
             OutputError: The folder cannot be written.
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
-            study, space, claim, notes = _opened(directory, name, space, storage, take_over, claims)
-            starting_points = StartingPoints(directory, own=name, storage=storage)
-            ledger = cls(study, directory, space, starting_points, claim, claims)
+            points = StartingPoints(directory, own=name, storage=storage)
+            opened = _opened(directory, name, space, storage, take_over, claims, points.take)
+            study, space, claim, notes = opened
+            ledger = cls(study, directory, space, points, claim, claims)
             ledger.num_recovered = _recover(ledger, claim.last_died)
             ledger.notes = notes
             ledger._claims = claims.pop_all()
@@ -398,7 +401,13 @@ def _recover(ledger: Ledger, died: bool) -> int:
 
 
 def _opened(
-    directory: Path, name: str, space: Space, storage: str | None, take_over: bool, claims: ExitStack
+    directory: Path,
+    name: str,
+    space: Space,
+    storage: str | None,
+    take_over: bool,
+    claims: ExitStack,
+    settle: Settle,
 ) -> tuple[optuna.Study, Space, Claim, tuple[str, ...]]:
     """Opens a study's storage for this process alone; the last item returned are sentences for people.
 
@@ -408,12 +417,12 @@ def _opened(
     claims.callback(claim.release)
     opened = open_storage(directory, storage)
     claims.callback(close_storage, opened)
-    study = open_study(opened, name, space)
+    study = open_study(opened, name, space, settle)
     if storage is not None:
         shared = SharedClaim(study, take_over=take_over)
         claims.callback(shared.release)
-    study, change = renew(study, space)
-    if change:
+    study, change = renew(study, space, settle)
+    if change and not any_trained(study):
         baselines.forget(StudyFolder(directory).checkpoints)
     if storage is not None:
         if change:

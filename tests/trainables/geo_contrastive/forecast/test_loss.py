@@ -13,7 +13,7 @@ from tests.trainables.geo_contrastive.forecast.conftest import MakeTask, anomali
 from thalweg.stage_contract import Progress
 from trainables.geo_contrastive.downstream.model import HeadedModel
 from trainables.geo_contrastive.forecast.batches import training_batch
-from trainables.geo_contrastive.forecast.loss import FORECAST, ForecastError, teaching
+from trainables.geo_contrastive.forecast.loss import FORECAST, ForecastError
 from trainables.geo_contrastive.forecast.networks import TRUST
 from trainables.geo_contrastive.forecast.windows import left_out
 
@@ -189,7 +189,7 @@ def _mean_square(data: Any, errors: dict[str, torch.Tensor]) -> float:
 
 def test_teaching_falls_linearly_over_the_stage(make_task: MakeTask) -> None:
     knobs = make_task(first_teaching=0.9, last_teaching=0.3).head_knobs
-    assert [teaching(knobs, ratio) for ratio in (0.0, 0.5, 1.0)] == pytest.approx([0.9, 0.6, 0.3])
+    assert [knobs.teaching.at(ratio) for ratio in (0.0, 0.5, 1.0)] == pytest.approx([0.9, 0.6, 0.3])
 
 
 def test_what_is_taught_depends_on_the_key_alone(data: Any, make_task: MakeTask) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from tests.trainables.geo_contrastive.conftest import MakeFields
 from thalweg.config import active, flat
 from thalweg.contract import Batch
+from thalweg.knobs.scheduled import value_at
 from thalweg.nn.contrastive.barlow import barlow
 from thalweg.stage_contract import JointLoss, Progress, Rows
 from thalweg.training.engine.engine import parameter_groups, train_mode
@@ -20,7 +21,6 @@ from trainables.geo_contrastive.config import PRESETS, GeoContrastive
 from trainables.geo_contrastive.data.fields import FieldData
 from trainables.geo_contrastive.knobs import AlphaKnobs
 from trainables.geo_contrastive.model.field_model import FieldModel
-from trainables.geo_contrastive.representation.alpha import alpha
 from trainables.geo_contrastive.representation.losses import (
     Contrastive,
     ContrastiveReconstruction,
@@ -134,7 +134,7 @@ def slow_terms(name: str, config: GeoContrastive, rows: Rows) -> tuple[float, fl
         if anchor[1] >= 3:
             continue
         logits = {
-            other: float(units[anchor] @ units[other]) / config.objective.temperature
+            other: float(units[anchor] @ units[other]) / value_at(config.objective.temperature, 0.0)
             for other in views
             if other != anchor
         }
@@ -207,10 +207,10 @@ def test_micro_batches_give_loss_and_gradient_of_the_whole_batch(
 
 def test_alpha_halves_its_distance_to_the_floor_and_stops_at_the_cap() -> None:
     knobs = AlphaKnobs(start=0.9, half_point=0.25, floor=0.1, cap=0.0)
-    assert [alpha(knobs, done) for done in (0, 0.25, 0.5)] == pytest.approx([0.9, 0.5, 0.3])
-    assert alpha(knobs.model_copy(update={"cap": 0.4}), 1.0) == 0.4
+    assert [knobs.schedule.at(done) for done in (0, 0.25, 0.5)] == pytest.approx([0.9, 0.5, 0.3])
+    assert knobs.vary(cap=0.4).schedule.at(1.0) == 0.4
     published = AlphaKnobs()  # exp(-0.01 epoch) over 250 epochs
-    assert alpha(published, 249 / 250) == pytest.approx(math.exp(-2.49), rel=0.01)
+    assert published.schedule.at(249 / 250) == pytest.approx(math.exp(-2.49), rel=0.01)
 
 
 def test_alpha_weighs_neighbours_against_the_day_itself() -> None:

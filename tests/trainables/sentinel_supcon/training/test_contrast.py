@@ -58,7 +58,7 @@ class TestSupCon:
         labels = torch.tensor([0, 1, IGNORED, 0, 2, IGNORED])
         views = unit(6, 2, 5)
         knobs = KNOBS.vary(contrast=mode)
-        found = supcon_of_label(views, labels, knobs, IGNORED)
+        found = supcon_of_label(views, labels, knobs, IGNORED, 0.0)
         both = np.tile(labels.numpy(), 2)
         taking = [row for row in range(12) if both[row] != IGNORED]
         anchors = [row for row in taking if mode == "all" or row < 6]
@@ -66,13 +66,15 @@ class TestSupCon:
         assert mean_of(found) == pytest.approx(expected, rel=1e-9)
         assert found.count == len(anchors)
         noise = torch.where((labels == IGNORED)[:, None, None], torch.nan, views)
-        assert mean_of(supcon_of_label(noise, labels, knobs, IGNORED)) == pytest.approx(expected, rel=1e-9)
+        assert mean_of(supcon_of_label(noise, labels, knobs, IGNORED, 0.0)) == pytest.approx(
+            expected, rel=1e-9
+        )
 
     def test_both_sensors_of_a_scene_are_positives_if_labels_are_duplicated(self) -> None:
         labels = torch.tensor([0, 1, 2])  # each class once: only the other sensor and view are positives
         sensors = [unit(3, 2, 5, seed=1), unit(3, 2, 5, seed=2)]
-        found = supcon_of_label(torch.cat(sensors), labels.repeat(2), KNOBS, IGNORED)
-        alone = supcon_of_label(sensors[0][:, :1], labels, KNOBS, IGNORED)
+        found = supcon_of_label(torch.cat(sensors), labels.repeat(2), KNOBS, IGNORED, 0.0)
+        alone = supcon_of_label(sensors[0][:, :1], labels, KNOBS, IGNORED, 0.0)
         assert found.count == 12
         assert (float(alone.total), float(alone.count)) == (
             0.0,
@@ -83,7 +85,7 @@ class TestSupCon:
         labels = torch.tensor([0, 0, 1, 2, 1, 2])
         rows = unit(6, 8, dtype=torch.float32)
         expected = SupConLoss(temperature=0.1)(rows, labels)
-        assert mean_of(supcon_of_label(rows[:, None], labels, KNOBS, IGNORED)) == pytest.approx(
+        assert mean_of(supcon_of_label(rows[:, None], labels, KNOBS, IGNORED, 0.0)) == pytest.approx(
             float(expected), rel=1e-5
         )
 
@@ -94,13 +96,13 @@ class TestSupCon:
         labels = torch.tensor([0, 0, 1, 1])
         for temperature in (0.05, 0.5):
             knobs = KNOBS.vary(temperature=temperature)
-            assert mean_of(supcon_of_label(views, labels, knobs, IGNORED)) == pytest.approx(math.log(7))
+            assert mean_of(supcon_of_label(views, labels, knobs, IGNORED, 0.0)) == pytest.approx(math.log(7))
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
     def test_it_is_finite_in_half_precision_with_its_gradient(self, dtype: torch.dtype) -> None:
         views = unit(6, 2, 5).to(dtype).requires_grad_()
         knobs = TuningKnobs(temperature=0.01)
-        found = supcon_of_label(views, torch.tensor([0, 1, IGNORED, 0, 2, 5]), knobs, IGNORED)
+        found = supcon_of_label(views, torch.tensor([0, 1, IGNORED, 0, 2, 5]), knobs, IGNORED, 0.0)
         assert found.total.dtype == torch.float32
         found.total.backward()  # type: ignore[no-untyped-call]
         assert views.grad is not None
@@ -113,7 +115,7 @@ class TestSeveralClasses:
         classes = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 1], [0, 0, 1]]).bool()
         views = unit(5, 2, 4)
         knobs = KNOBS.vary(contrast=mode)
-        found = supcon_of_classes(views, classes, knobs)
+        found = supcon_of_classes(views, classes, knobs, 0.0)
         sets = [set(np.flatnonzero(row)) for row in classes.numpy()] * 2
         weights = np.array([[len(a & b) / max(len(a | b), 1) for b in sets] for a in sets])
         taking = [row for row in range(10) if sets[row]]
@@ -126,8 +128,8 @@ class TestSeveralClasses:
         classes = torch.nn.functional.one_hot(labels.clamp(min=0), 3).bool() & (labels != IGNORED)[:, None]
         views = unit(6, 2, 5)
         found, expected = (
-            supcon_of_classes(views, classes, KNOBS),
-            supcon_of_label(views, labels, KNOBS, IGNORED),
+            supcon_of_classes(views, classes, KNOBS, 0.0),
+            supcon_of_label(views, labels, KNOBS, IGNORED, 0.0),
         )
         assert float(found.total) == pytest.approx(float(expected.total), rel=1e-12)
         assert found.count == expected.count
