@@ -33,7 +33,6 @@ from thalweg.search.store.definition import (
     write_definition,
 )
 from thalweg.search.store.early_stopping import judged_from
-from thalweg.search.store.growing.growth import Settle
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
@@ -191,8 +190,7 @@ class Ledger:
         """
         with ExitStack() as claims:  # given back here if anything fails, else by `close`
             points = StartingPoints(directory, own=name, storage=storage)
-            opened = _opened(directory, name, space, storage, take_over, claims, points.take)
-            study, space, claim, notes = opened
+            study, space, claim, notes = _opened(directory, name, space, storage, take_over, claims, points)
             ledger = cls(study, directory, space, points, claim, claims)
             ledger.num_recovered = _recover(ledger, claim.last_died)
             ledger.notes = notes
@@ -407,7 +405,7 @@ def _opened(
     storage: str | None,
     take_over: bool,
     claims: ExitStack,
-    settle: Settle,
+    points: StartingPoints,
 ) -> tuple[optuna.Study, Space, Claim, tuple[str, ...]]:
     """Opens a study's storage for this process alone; the last item returned are sentences for people.
 
@@ -417,11 +415,11 @@ def _opened(
     claims.callback(claim.release)
     opened = open_storage(directory, storage)
     claims.callback(close_storage, opened)
-    study = open_study(opened, name, space, settle)
+    study = open_study(opened, name, space, points.take)
     if storage is not None:
         shared = SharedClaim(study, take_over=take_over)
         claims.callback(shared.release)
-    study, change = renew(study, space, settle)
+    study, change = renew(study, space, points.take)
     if change and not any_trained(study):
         baselines.forget(StudyFolder(directory).checkpoints)
     if storage is not None:
