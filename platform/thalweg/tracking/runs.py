@@ -158,6 +158,7 @@ class StudyRuns:
         known = client.get_run(parent).data.params
         values = naming.plain_params(event.definition or _definition(event))
         batch.add_params(parent, {name: value for name, value in values.items() if name not in known})
+        _add_data(batch, parent, event.tags.get("data_set"), event.tags)
         batch.send()
         if event.source_file and Path(event.source_file).is_file():
             client.log_artifact(parent, event.source_file)
@@ -172,6 +173,8 @@ class StudyRuns:
         if value is not None:
             metrics[OBJECTIVE] = self._state.baselines[event.name] = value
         self._keep_unit_sums(run_id, baseline_name(event.name))
+        tags = self._state.started.get("tags", {})
+        _add_data(batch, run_id, tags.get("data_set"), tags)
         _add_baseline(self._client.get_run(run_id), metrics, time_ms, batch)
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
@@ -186,6 +189,7 @@ class StudyRuns:
             batch.add_tags(run_id, tags)
         batch.add_params(run_id, values)
         batch.add_tags(run_id, naming.changed_params(event.params, event.config))
+        _add_data(batch, run_id, event.config.get("dataset"), event.tags)
         _offer_views(self._client, self._state, event, time_ms)
         documents = dict(event.documents)
         if naming.is_altered(event.params):
@@ -360,3 +364,9 @@ def _add_baseline(run: Run, metrics: Mapping[str, float], time_ms: int, batch: B
         batch.add_metrics(run.info.run_id, lacking, 0, time_ms)
         batch.add_tags(run.info.run_id, {"status": "complete"})
         batch.end(run.info.run_id, "FINISHED", time_ms)
+
+
+def _add_data(batch: Batch, run_id: str, name: object, tags: Mapping[str, str]) -> None:
+    """Adds the data set that a run reads, if its name and fingerprint are known."""
+    if name and (fingerprint := tags.get("data_fingerprint")):
+        batch.add_data(run_id, str(name), str(fingerprint))
