@@ -273,6 +273,15 @@ def test_what_is_wrong_is_refused_by_name(
     assert not (tmp_path / "made").exists()
 
 
+def test_an_unknown_attribute_is_told(country: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(country / "attributes.csv", dtype={"gauge_id": str}).set_index("gauge_id")
+    assert "unknown for" not in read(country, tmp_path / "whole")
+    table.loc[IDS[1], "aridity"] = np.nan
+    table.to_csv(country / "attributes.csv")
+    told = read(country, tmp_path / "made")
+    assert f"aridity: unknown for {IDS[1]}, read as the mean over catchments" in told
+
+
 def test_other_files_are_left_out_and_told(country: Path, tmp_path: Path) -> None:
     (country / "LICENCE.txt").write_text("These data, and all others,\nare free, as in 1999\n")
     (country / "gauges.xlsx").write_bytes(b"PK\3\4")
