@@ -12,6 +12,7 @@ from thalweg.errors import ConnectionFailed
 from thalweg.study_folder import StudyFolder, trial_title
 from thalweg.tracking import naming, pages
 from thalweg.tracking.address import artifact_folder
+from thalweg.tracking.batch import data_input
 from thalweg.tracking.client import connect
 from thalweg.tracking.spool import DeliveryState
 
@@ -204,10 +205,11 @@ def record_look(uri: str, name: str, folder: Path, found: Exploration) -> str:
         run = _known_look(client, experiment, name, found.fingerprint)
         if run is None:
             run = client.create_run(experiment, run_name=name, tags=_tags_of_look(name, found)).info.run_id
-            for name, number in naming.finite(found.statistics)[0].items():
-                client.log_metric(run, naming.key(name), number)
+            client.log_inputs(run, [data_input(name.partition("/")[2] or name, found.fingerprint)])
+            for metric, number in naming.finite(found.statistics)[0].items():
+                client.log_metric(run, naming.key(metric), number)
             for tag, original in naming.originals(
-                {name: naming.key(name) for name in found.statistics}
+                {metric: naming.key(metric) for metric in found.statistics}
             ).items():
                 client.set_tag(run, tag, original)
         client.set_tag(run, NOTE, naming.clip(found.report, naming.MAX_TAG_LENGTH))

@@ -1,7 +1,8 @@
-"""Batches metrics, parameters and tags by run, and sends them in as few requests as MLflow allows."""
+"""Batches metrics, parameters, tags and data sets by run, and sends them in as few requests as MLflow allows."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,10 +11,13 @@ from thalweg.tracking import naming
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 MAX_METRICS = 900  # of 1000 entities in a request; the rest is left to parameters and tags
 MAX_PARAMS = 90  # of 100
 MAX_TAGS = 10
+MAX_DATA_NAME_LENGTH = 500
+MAX_DIGEST_LENGTH = 36
 
 
 @dataclass
@@ -21,10 +25,11 @@ class _Pile:
     metrics: list[tuple[str, float, int, int]] = field(default_factory=list)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    data: dict[tuple[str, str], DatasetInput] = field(default_factory=dict)
 
 
 class Batch:
-    """Metrics, parameters and tags that are still to be sent to MLflow, by run."""
+    """Metrics, parameters, tags and data sets that are still to be sent to MLflow, by run."""
 
     def __init__(self, client: MlflowClient) -> None:
         self._client = client
@@ -49,6 +54,10 @@ class Batch:
         """Adds tags; a later value replaces an earlier one."""
         self._pile(run_id).tags.update(values)
 
+    def add_data(self, run_id: str, name: str, fingerprint: str) -> None:
+        """Adds a data set that a run reads; MLflow keeps one of a name and fingerprint once."""
+        self._pile(run_id).data[name, fingerprint] = data_input(name, fingerprint)
+
     def end(self, run_id: str, status: str, time_ms: int) -> None:
         """Ends a run once everything about it has been sent."""
         self._ends[run_id] = (status, time_ms)
@@ -64,6 +73,8 @@ class Batch:
             while metrics or params or tags:
                 self._client.log_batch(run_id, metrics[:MAX_METRICS], params[:MAX_PARAMS], tags[:MAX_TAGS])
                 metrics, params, tags = metrics[MAX_METRICS:], params[MAX_PARAMS:], tags[MAX_TAGS:]
+            if pile.data:
+                self._client.log_inputs(run_id, list(pile.data.values()))
         self._piles.clear()
         for run_id, (status, time_ms) in self._ends.items():
             self._client.set_terminated(run_id, status, end_time=time_ms)
@@ -71,3 +82,17 @@ class Batch:
 
     def _pile(self, run_id: str) -> _Pile:
         return self._piles.setdefault(run_id, _Pile())
+
+
+def data_input(name: str, fingerprint: str) -> DatasetInput:
+    """Returns a data set as MLflow's pages list it beside a run, under its name and fingerprint.
+
+    Args:
+        name: Name of the data set.
+        fingerprint: Digest of what was read of it.
+    """
+    from mlflow.entities import Dataset, DatasetInput
+
+    short = naming.clip(name, MAX_DATA_NAME_LENGTH)
+    source = json.dumps({"uri": name}, ensure_ascii=False)
+    return DatasetInput(Dataset(short, naming.clip(fingerprint, MAX_DIGEST_LENGTH), "local", source))

@@ -56,8 +56,10 @@ def _tags(params: Mapping[str, int], mode: str, time_ms: int) -> dict[str, str]:
     }
 
 
-def link(experiment_id: str, view: str) -> str:
-    """Returns the address of a view relative to MLflow's, such as ``#/experiments/1/runs?...``."""
+def link(experiment_id: str, view: str | None) -> str:
+    """Returns the address of a view, or of all runs, relative to MLflow's, such as ``#/experiments/1/runs?...``."""
+    if view is None:
+        return f"#/experiments/{experiment_id}/runs?{TRAINING}"
     mode = "&compareRunsMode=CHART" if view == CHARTS else ""
     return f"#/experiments/{experiment_id}/runs?{TRAINING}&viewStateShareKey={view}{mode}"
 
@@ -150,17 +152,21 @@ def _line(metric: str) -> dict[str, Any]:
 
 
 def experiment_note(state: DeliveryState) -> str:
-    """Describes the experiment. The links are on the first line, the only one that MLflow shows folded."""
+    """Describes the experiment. The links are on the first line, the only one that MLflow shows folded.
+
+    It begins with plain words, for MLflow's list of experiments shows the first few letters as they are.
+    """
     started = state.started
     table, charts = (link(state.experiment_id, view) for view in (TABLE, CHARTS))
     better = "larger" if started["mode"] == "max" else "smaller"
     data_set = f" of the data set `{name}`" if (name := started.get("tags", {}).get("data_set")) else ""
     return "\n".join(
         [
-            f"**{started['study']}**: [trials, best first]({table}) - [what good trials share]({charts})",
+            f"{started['metric']} ({started['mode']}) of {started['family']}: [trials, best first]({table}) - "
+            f"[what good trials share]({charts})",
             "",
-            f"{started['num_trials']} trials of `{started['family']}` from the space `{started['space']}`, "
-            f"each trained on at most {started['samples']:,} samples{data_set}.",
+            f"**{started['study']}**: {started['num_trials']} trials of `{started['family']}` from the space "
+            f"`{started['space']}`, each trained on at most {started['samples']:,} samples{data_set}.",
             "",
             f"- `objective` is **{started['metric']}** ({better} is better), the same measurement in every "
             "trial. The training loss is not: its weights may be searched.",

@@ -163,6 +163,7 @@ class StudyRuns:
         known = client.get_run(parent).data.params
         values = naming.plain_params(event.definition or _definition(event))
         batch.add_params(parent, {name: value for name, value in values.items() if name not in known})
+        _add_data(batch, parent, event.tags.get("data_set"), event.tags)
         batch.send()
         if event.source_file and Path(event.source_file).is_file():
             client.log_artifact(parent, event.source_file)
@@ -177,7 +178,7 @@ class StudyRuns:
         if value is not None:
             metrics[OBJECTIVE] = self._state.baselines[event.name] = value
         self._keep_unit_sums(run_id, baseline_name(event.name))
-        _add_baseline(self._client.get_run(run_id), metrics, time_ms, batch)
+        _add_baseline(self._client.get_run(run_id), metrics, self._state, time_ms, batch)
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
         name, tags = trial_title(event.number), naming.tags({**event.tags, "status": "running"})
@@ -189,8 +190,7 @@ class StudyRuns:
             batch.send()
             run.seconds = self._continue(event.number, run_id, values, time_ms)
             batch.add_tags(run_id, tags)
-        batch.add_params(run_id, values)
-        batch.add_tags(run_id, naming.changed_params(event.params, event.config))
+        _add_setting(batch, run_id, values, event)
         _offer_views(self._client, self._state, event, time_ms)
         documents = dict(event.documents)
         if naming.is_altered(event.params):
@@ -374,7 +374,9 @@ def _definition(event: StudyStarted) -> dict[str, Any]:
     return {name: getattr(event, name) for name in names}
 
 
-def _add_baseline(run: Run, metrics: Mapping[str, float], time_ms: int, batch: Batch) -> None:
+def _add_baseline(
+    run: Run, metrics: Mapping[str, float], state: DeliveryState, time_ms: int, batch: Batch
+) -> None:
     """Adds what the run of a baseline lacks: each session tells all, which MLflow would keep as further points."""
     recorded = run.data.metrics
     lacking = {name: value for name, value in metrics.items() if recorded.get(naming.key(name)) != value}
@@ -382,3 +384,18 @@ def _add_baseline(run: Run, metrics: Mapping[str, float], time_ms: int, batch: B
         batch.add_metrics(run.info.run_id, lacking, 0, time_ms)
         batch.add_tags(run.info.run_id, {"status": "complete"})
         batch.end(run.info.run_id, "FINISHED", time_ms)
+    tags = state.started.get("tags", {})
+    _add_data(batch, run.info.run_id, tags.get("data_set"), tags)
+
+
+def _add_setting(batch: Batch, run_id: str, values: Mapping[str, str], event: TrialStarted) -> None:
+    """Adds a trial's parameters, the original names of those that were renamed, and its data set."""
+    batch.add_params(run_id, values)
+    batch.add_tags(run_id, naming.changed_params(event.params, event.config))
+    _add_data(batch, run_id, event.config.get("dataset"), event.tags)
+
+
+def _add_data(batch: Batch, run_id: str, name: object, tags: Mapping[str, str]) -> None:
+    """Adds the data set that a run reads, if its name and fingerprint are known."""
+    if name and (fingerprint := tags.get("data_fingerprint")):
+        batch.add_data(run_id, str(name), str(fingerprint))

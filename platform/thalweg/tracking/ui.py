@@ -11,14 +11,16 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from thalweg.errors import ConnectionFailed, ResourceError
 from thalweg.tracking import pages
+from thalweg.tracking.additions import EXPERIMENT
 from thalweg.tracking.address import (
     DEFAULT_TRACKING_URI,
     SQLITE,
@@ -32,6 +34,9 @@ from thalweg.tracking.new_database import is_used
 DEFAULT_PORT = 5000
 SECONDS_TO_START = 180.0
 MAX_STUDIES = 8
+IN_LISTS = (
+    "In MLflow's own list of experiments, click Model training at the top left first, once in each browser."
+)
 
 
 def serve_ui(
@@ -66,8 +71,9 @@ def serve_ui(
         try:
             _await_answer(process, address)
             tell(f"MLflow's interface is at {address}/#/experiments?{pages.TRAINING} (Ctrl-C stops it)")
-            for name, link in _studies(address):
+            for name, link in _experiments(address):
                 tell(f"  {name}: {address}/{link}")
+            tell(IN_LISTS)
             process.wait()
         except KeyboardInterrupt:
             tell("stopped")
@@ -120,18 +126,27 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _studies(address: str) -> list[tuple[str, str]]:
-    """Returns the studies changed last and the addresses of their tables, relative to the interface's."""
-    query = f"max_results={MAX_STUDIES}&order_by=last_update_time+DESC"
-    with urllib.request.urlopen(
-        f"{address}/api/2.0/mlflow/experiments/search?{query}", timeout=10.0
-    ) as answer:
-        experiments = json.load(answer).get("experiments", [])
-    return [
+def _experiments(address: str) -> list[tuple[str, str]]:
+    """Returns the studies changed last, and data sets looked at, with addresses relative to the interface's.
+
+    MLflow's own list leads to pages for language models until a person has switched to those for training; the
+    kind of an experiment changes nothing in that.
+    """
+    latest = _search(address, max_results=str(MAX_STUDIES), order_by="last_update_time DESC")
+    studies = [
         (experiment["name"], pages.link(experiment["experiment_id"], pages.TABLE))
-        for experiment in experiments
+        for experiment in latest
         if any(tag["key"].endswith(pages.TABLE) for tag in experiment.get("tags", []))
     ]
+    looks = _search(address, max_results="1", filter=f"name = '{EXPERIMENT}'")
+    return studies + [(found["name"], pages.link(found["experiment_id"], None)) for found in looks]
+
+
+def _search(address: str, **query: str) -> list[dict[str, Any]]:
+    request = f"{address}/api/2.0/mlflow/experiments/search?{urllib.parse.urlencode(query)}"
+    with urllib.request.urlopen(request, timeout=10.0) as answer:
+        found: list[dict[str, Any]] = json.load(answer).get("experiments", [])
+    return found
 
 
 def check_port(host: str, port: int) -> None:

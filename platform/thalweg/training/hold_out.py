@@ -73,7 +73,8 @@ def _evaluate(
     if data.num_samples(SPLIT) < 1:
         raise DataError(
             f"a data set must have a split {SPLIT} to be reported on, got none in {task.config.dataset!r}; "
-            "make or import it again with one (`thalweg data import --help`), or report on other data"
+            f"make or import it again with one (`thalweg describe {state.family}` names the options of an import, "
+            "most of which have `--option test=...`), or report on other data"
         )
     group = ProcessGroup(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 

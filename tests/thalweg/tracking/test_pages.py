@@ -30,6 +30,11 @@ def test_the_first_line_of_a_description_links_to_the_views(make: Any) -> None:
     assert pages.link("7", pages.CHARTS) in first
 
 
+def test_a_description_begins_with_plain_words(make: Any) -> None:
+    first = pages.experiment_note(state(make)).splitlines()[0]
+    assert first.startswith("skill (max) of water_mae: [")
+
+
 def saved(view: str, mode: str) -> dict[str, Any]:
     tag = pages.experiment_tags({"lr": 6, "batch_size": 2}, mode, 5)[f"mlflow.sharedViewState.{view}"]
     content: dict[str, Any] = json.loads(json.loads(tag)["state"])

@@ -47,6 +47,23 @@ def test_the_parent_holds_the_study_and_its_space(
     assert [file.path for file in teller.client.list_artifacts(parent.info.run_id)] == ["space.py"]
 
 
+def test_every_run_names_the_data_set_that_it_reads(teller: Teller, make: Any, study: str) -> None:
+    tags = {"data_set": "tiny", "data_fingerprint": "c0ffee"}
+    other = replace(make.trial(1), config={"dataset": "small"}, tags={"data_fingerprint": "decaf"})
+    trial = replace(make.trial(0), tags={"data_fingerprint": "c0ffee"})
+    events = [make.started(tags=tags), BaselineEvaluated(name="mean", metrics={"skill": 0.1}), trial, other]
+    teller.tell(*events)
+    teller.tell(*events)  # MLflow keeps one of a kind
+    experiment = teller.client.get_experiment_by_name(study)
+    assert experiment is not None
+    found = {
+        run.info.run_name: [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs]
+        for run in teller.client.search_runs([experiment.experiment_id])
+    }
+    tiny, small = [("tiny", "c0ffee")], [("small", "decaf")]
+    assert found == {f"study {study}": tiny, "baseline: mean": tiny, "trial 000": tiny, "trial 001": small}
+
+
 def test_sums_by_unit_of_complete_trials_and_baselines_are_artifacts(
     teller: Teller, make: Any, recorded: Recorded, tmp_path: Path
 ) -> None:

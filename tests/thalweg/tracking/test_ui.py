@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from tests.thalweg.tracking.conftest import Teller
+from thalweg.dataset_contract import Exploration
 from thalweg.errors import ConnectionFailed, ResourceError
 from thalweg.events import StudyEnded
+from thalweg.tracking.additions import EXPERIMENT, record_look
 from thalweg.tracking.recorder import MLflowRecorder
-from thalweg.tracking.ui import check_port, serve_ui
+from thalweg.tracking.ui import IN_LISTS, check_port, serve_ui
 
 
 def free_port() -> int:
@@ -51,6 +53,7 @@ SERVE = "import sys; from thalweg.tracking.ui import serve_ui; serve_ui(sys.argv
 
 @pytest.mark.slow
 @pytest.mark.integration
+@pytest.mark.usefixtures("client")
 def test_the_interface_shows_studies_and_their_artifacts_until_ctrl_c(
     uri: str, make: Any, study: str, tmp_path: Path
 ) -> None:
@@ -58,10 +61,15 @@ def test_the_interface_shows_studies_and_their_artifacts_until_ctrl_c(
     for event in [make.started(), *make.whole(0, 0.5), StudyEnded(end="finished")]:
         recorder.handle(event)
     recorder.close()
+    (tmp_path / "look").mkdir()
+    look = Exploration(fingerprint="0123abcd", report="", statistics={}, page="")
+    record_look(uri, "water_mae/tiny", tmp_path / "look", look)
     command = [sys.executable, "-u", "-c", SERVE, uri, str(port)]
-    with served(command, signal.SIGINT, port, tmp_path) as (first, second):
+    with served(command, signal.SIGINT, port, tmp_path, until=IN_LISTS) as (first, *others, _):
         assert f"http://127.0.0.1:{port}" in first
-        assert study in second
+        assert study in others[0]
+        assert others[-1].startswith(f"  {EXPERIMENT}: ")
+        assert all("workflowType=machine_learning" in line for line in others)
         run_id = find_run(port, "trial 000", study)
         config = fetch(port, f"get-artifact?path=config.json&run_uuid={run_id}")
         assert '"lr": 0.00012345678' in config
@@ -69,13 +77,16 @@ def test_the_interface_shows_studies_and_their_artifacts_until_ctrl_c(
 
 @contextmanager
 def served(
-    command: list[str], stop: signal.Signals, port: int, folder: Path, lines: int = 2
+    command: list[str], stop: signal.Signals, port: int, folder: Path, until: str
 ) -> Iterator[list[str]]:
-    """Yields the first lines of an interface, then stops it; nothing of it is left."""
+    """Yields the lines of an interface until one says something, then stops it; nothing of it is left."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder)
     try:
         assert process.stdout is not None
-        yield [process.stdout.readline().decode() for _ in range(lines)]
+        lines: list[str] = []
+        while not lines or (lines[-1] and until not in lines[-1]):
+            lines.append(process.stdout.readline().decode())
+        yield lines
     finally:
         process.send_signal(stop)
         out, err = process.communicate(timeout=30)
@@ -112,7 +123,7 @@ def test_every_signal_that_ends_a_process_stops_the_server_too(
     (tmp_path / "instead.py").write_text(_INSTEAD)
     port = free_port()
     command = [sys.executable, "-u", "instead.py", uri, str(port)]
-    with served(command, stop, port, tmp_path, lines=1) as (first,):
+    with served(command, stop, port, tmp_path, until=IN_LISTS) as (first, _):
         assert f"http://127.0.0.1:{port}" in first
         assert fetch(port, "health") == "{}"
 

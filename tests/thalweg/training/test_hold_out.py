@@ -64,7 +64,7 @@ def test_data_without_a_test_split_are_refused(
     monkeypatch.setattr(Waves, "num_samples", lambda self, split: {"train": 96, "val": 24, "test": 0}[split])
     with pytest.raises(
         DataError,
-        match="must have a split test to be reported on, got none in 'waves'; make or import it again",
+        match=r"must have a split test to be reported on, got none in 'waves'; .*--option test=",
     ):
         evaluate(Path(str(report.checkpoint)), tmp_path)
 

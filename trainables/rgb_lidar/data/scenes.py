@@ -14,6 +14,7 @@ from thalweg.data.faults import Faults
 from thalweg.data.store import StoreWriter, content_hashes, key_of, open_store
 from thalweg.errors import DataError, OutputError
 from thalweg.wording import counted, some
+from trainables.rgb_lidar.config import CLASSES
 from trainables.rgb_lidar.data.layout import (
     NAMED,
     OPAQUE,
@@ -70,7 +71,7 @@ class RGBLidarData:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """The files that were left out, and the numbers of images without opacity and of rays written as 0 m."""
+        """What was left out, images without opacity, rays written as 0 m, and splits that lack a class."""
         found = (
             _left_out(
                 self.unpaired, self.dataset, "has no partner", "have no partner", " of the other sensor"
@@ -78,6 +79,7 @@ class RGBLidarData:
             self.strangers,
             self.opacity,
             self.zeros,
+            *self.lacking,
         )
         return tuple(note for note in found if note)
 
@@ -116,6 +118,15 @@ class RGBLidarData:
     def num_samples(self, split: SplitName) -> int:
         """Returns the number of scenes of a split."""
         return len(self.rows[split])
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """A sentence on each split with scenes of one class only, whose scores tell nothing of the other."""
+        return tuple(
+            f"{split} of {self.dataset} has scenes of {CLASSES[present.pop()]} only; about 40 of each class are enough"
+            for split, rows in self.rows.items()
+            if len(present := set(self.labels[rows].tolist())) == 1
+        )
 
     def class_shares(self, split: SplitName) -> tuple[float, float]:
         """Returns the shares of cubes and spheres in a split."""

@@ -26,6 +26,8 @@ def to_days(values: pd.Series) -> Days:
     Raises:
         ValueError: Dates are missing, of no known form, or ambiguous. The message continues the name of the column.
     """
+    if values.empty:
+        raise ValueError(f"{_LAW}, got no row")
     if values.isna().any():
         raise ValueError(f"{_LAW}, got {int(values.isna().sum())} empty ones")
     if isinstance(values.dtype, pd.DatetimeTZDtype):

@@ -22,6 +22,8 @@ from trainables.water_mae.importing.units import (
     is_discharge,
 )
 
+LARGEST_AREA = 8_000_000  # km2; the Amazon's basin has about 7 million
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -252,10 +254,26 @@ def _by_area(
     areas = attributes[name].reindex(ids).to_numpy(np.float64)
     if unknown := [each for each, size in zip(ids, areas, strict=True) if not size > 0]:
         raise DataError(
-            f"{name} must be known and positive where {modality} is in {unit}, got none for {some(unknown)}; fill it in"
+            f"{name} must be known and positive where {modality} is in {unit}, got none for {some(unknown)}; "
+            f"{_way_out(unknown, attributes)}"
+        )
+    if areas.max() > LARGEST_AREA:
+        raise DataError(
+            f"{name} must be in km2, got {areas.max():g}, and no river's basin is larger than {LARGEST_AREA:,}; "
+            "convert it, 1 km2 is 1,000,000 m2"
         )
     found = conversion(unit, "m3/s")
     assert found is not None
     scaled = values.astype(np.float64) * (found[0] * MM_PER_DAY_OF_DISCHARGE / areas)
     # a factor other than 1 says in the report that the unit changed
     return scaled.astype(np.float32), Converter(unit, "mm/day", MM_PER_DAY_OF_DISCHARGE)
+
+
+def _way_out(unknown: list[str], attributes: pd.DataFrame) -> str:
+    """Says how catchments get their attributes: fill them in, or write identifiers the same in both tables."""
+    folded = {str(each).casefold(): str(each) for each in attributes.index}
+    known = [each for each in unknown if each.casefold() in folded and each not in attributes.index]
+    if not known:
+        return "fill it in"
+    other = folded[known[0].casefold()]
+    return f"write identifiers the same in both tables, {known[0]} or {other}"

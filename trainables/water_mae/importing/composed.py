@@ -357,7 +357,13 @@ def _write_attributes(folder: Path, data: DataSet, series: Series) -> list[str]:
     faults.raise_if_any()
     kept = [*names, *(name for name in located(table) if name not in names)]
     table[kept].to_csv(folder / "Catchment_attributes.csv", index_label="id")
-    return [] if names else ["attributes: none, so that a model knows catchments by their series alone"]
+    if not names:
+        return ["attributes: none, so that a model knows catchments by their series alone"]
+    return [
+        f"{name}: unknown for {some(map(str, table.index[unknown]), 5)}, read as the mean over catchments"
+        for name in names
+        if (unknown := table[name].isna()).any()
+    ]
 
 
 def located(table: pd.DataFrame) -> list[str]:

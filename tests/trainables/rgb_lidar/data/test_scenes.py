@@ -140,6 +140,19 @@ def test_images_without_opacity_are_opaque_and_told_once(
     assert task_for(without_images).facts(found)["side"] == 16
 
 
+def test_a_split_with_one_class_is_told(copy: Path, data: RGBLidarData) -> None:
+    held_out = {int(number) for number in data.numbers[data.rows["val"]]}
+    for number in held_out:
+        for path in copy.glob(f"spheres/*/{number:04d}.*"):
+            path.unlink()
+    found = open_data(copy.parent, copy.name, 1.0)
+    assert found.lacking == (
+        f"val of {copy.name} has scenes of cubes only; about 40 of each class are enough",
+    )
+    assert set(found.lacking) < set(found.notes)
+    assert data.lacking == ()
+
+
 def test_other_files_are_left_out_and_ten_of_them_named(copy: Path, data: RGBLidarData) -> None:
     for number in range(12):
         (copy / f"cubes/rgb/{number:04d}.tif").write_text("x")

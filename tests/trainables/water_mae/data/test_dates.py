@@ -71,6 +71,7 @@ def test_midnights_that_became_times_of_utc_are_refused(zone: str) -> None:
         (pd.Series([11354, 11355]), "got '11354'"),
         (pd.Series([11354.0, 11355.0]), "got float64"),
         (pd.Series(["2001-02-01", None]), "got 1 empty"),
+        (pd.Series([], dtype=object), "got no row"),
     ],
 )
 def test_what_is_no_day_or_two_days_is_named(column: pd.Series, message: str) -> None:

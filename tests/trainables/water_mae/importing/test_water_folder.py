@@ -241,9 +241,26 @@ def negative_flow(folder: Path) -> None:
     write_flows(folder / "flow.csv", values=values)
 
 
+def capital_gauges(folder: Path) -> None:
+    table = pd.read_csv(folder / "flow.csv", dtype={"gauge_id": str})
+    table.assign(gauge_id=table["gauge_id"].str.upper()).to_csv(folder / "flow.csv", index=False)
+
+
+def square_metres(folder: Path) -> None:
+    table = pd.read_csv(folder / "attributes.csv", dtype={"gauge_id": str})
+    table.assign(area=table["area"] * 1e6).to_csv(folder / "attributes.csv", index=False)
+
+
+def empty_table(folder: Path) -> None:
+    pd.read_csv(folder / "flow.csv").iloc[:0].to_csv(folder / "flow.csv", index=False)
+
+
 @pytest.mark.parametrize(
     ("damage", "options", "message"),
     [
+        (capital_gauges, {"declared": "river_flow=m3/s"}, "the same in both tables, CAMELS_.* or camels_"),
+        (square_metres, {"declared": "river_flow=m3/s"}, "area must be in km2, got .* convert it"),
+        (empty_table, {}, r"flow.csv must be dates .*, got no row"),
         (damaged_units, {}, r"precipitation in .*weather.nc must be in a unit that can become mm/day, got .* 'hPa'"),
         (shifted_grid, {}, r"one grid, got other coordinates in .*weather.nc \(precipitation\) than in .*temp"),
         (without_a_gauge, {}, "every catchment must have a row of attributes, got none for lamah_12"),
@@ -273,6 +290,15 @@ def test_what_is_wrong_is_refused_by_name(
         read(country, tmp_path / "made", **options)
     assert isinstance(caught.value, ConfigError | DataError)
     assert not (tmp_path / "made").exists()
+
+
+def test_an_unknown_attribute_is_told(country: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(country / "attributes.csv", dtype={"gauge_id": str}).set_index("gauge_id")
+    assert "unknown for" not in read(country, tmp_path / "whole")
+    table.loc[IDS[1], "aridity"] = np.nan
+    table.to_csv(country / "attributes.csv")
+    told = read(country, tmp_path / "made")
+    assert f"aridity: unknown for {IDS[1]}, read as the mean over catchments" in told
 
 
 def test_other_files_are_left_out_and_told(country: Path, tmp_path: Path) -> None:
