@@ -46,7 +46,6 @@ TESTED_BY = {
     "data": "test_app",
     "data_state": "test_check_space",
     "dataset_contract": "test_showing",
-    "definition": "test_optuna_study",
     "delivery": "test_recorder",
     "domains": "test_contract_of_trials",
     "entrance": "test_lane",

@@ -155,7 +155,26 @@ def _endings(board: Leaderboard) -> list[RenderableType]:
         text.append(", " if status != "failed" else "")
     if saved is not None:
         text.append(f"; early stopping saved {saved:.0%} of samples")
-    return [text, *(Text(f"  {line}", style="red") for line in reasons(ended)), *_interrupted(board)]
+    return [
+        text,
+        *_safety(board),
+        *(Text(f"  {line}", style="red") for line in reasons(ended)),
+        *_interrupted(board),
+    ]
+
+
+def _safety(board: Leaderboard) -> list[Text]:
+    """Says how well the rungs of early stopping tell the end, and warns of one that misleads."""
+    found = board.rung_correlations()
+    if not found:
+        return []
+    told = ", ".join(f"{value:.2f} at {counted(rung, 'sample')}" for rung, value in found.items())
+    lines = [Text(f"rank correlation of rungs with the end: {told}")]
+    if min(found.values()) < 0:
+        lines.append(
+            Text('  early stopping may have ended good trials; try scheduler="none"', style="yellow")
+        )
+    return lines
 
 
 def _interrupted(board: Leaderboard) -> list[Text]:

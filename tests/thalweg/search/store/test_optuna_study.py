@@ -4,7 +4,7 @@ import math
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -350,51 +350,6 @@ def test_more_trials_and_another_sampler_are_no_other_study(make_space: Make, op
     ledger = open_ledger(make_space(num_trials=9, sampler="random", num_lanes=4))
     assert ledger.num_open() == 9
     assert ledger.read().definition["study"]["num_trials"] == 9
-
-
-EARLIER = {"sampler": "tpe", "scheduler": "successive_halving"}
-
-
-def test_a_study_goes_on_with_the_search_that_it_began_with(make_space: Make, open_ledger: Open) -> None:
-    """Its space names neither sampler nor scheduler, and an earlier version had other defaults."""
-    begin(open_ledger(make_space(**EARLIER)))
-    ledger = open_ledger(make_space())
-    study = ledger.space.study
-    assert (study.sampler, study.scheduler) == ("tpe", "successive_halving")
-    assert ledger.read().definition["study"]["sampler"] == "tpe"
-    assert ledger.notes == (
-        "the study goes on with the search that it began with: sampler tpe, scheduler successive_halving; name another "
-        "in its space",
-    )
-    assert open_ledger(make_space(), "new").space.study.sampler == make_space().study.sampler != "tpe"
-
-
-def test_a_search_that_the_space_names_is_heard(make_space: Make, open_ledger: Open) -> None:
-    begin(open_ledger(make_space(**EARLIER)))
-    ledger = open_ledger(make_space(sampler="gp_tpe"))
-    assert (ledger.space.study.sampler, ledger.space.study.scheduler) == ("gp_tpe", "successive_halving")
-    ledger.close()
-    again = open_ledger(make_space().with_settings(num_trials=3))
-    assert (again.space.study.sampler, again.space.study.num_trials) == ("gp_tpe", 3)
-
-
-def test_a_study_of_an_earlier_version_proposes_what_it_would_have(
-    make_space: Make, open_ledger: Open
-) -> None:
-    def run_trials(ledger: Ledger, count: int) -> list[Mapping[str, Any]]:
-        params = []
-        for _ in range(count):
-            proposal = ask(ledger)
-            for samples in ledger.space.study.evaluations:
-                ledger.report(proposal.number, evaluated(samples=samples, value=abs(proposal.params["x"])))
-            ledger.complete(proposal.number)
-            params.append(proposal.params)
-        return params
-
-    whole, parts = open_ledger(make_space(**EARLIER), "whole"), open_ledger(make_space(**EARLIER), "parts")
-    asked = run_trials(whole, 14), run_trials(parts, 12)
-    parts.close()
-    assert asked[1] + run_trials(open_ledger(make_space(), "parts"), 2) == asked[0]
 
 
 def test_a_study_of_somebody_else_is_refused(make_space: Make, open_ledger: Open, tmp_path: Path) -> None:
