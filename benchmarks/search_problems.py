@@ -101,14 +101,14 @@ class Problem:
     @cached_property
     def noise(self) -> float:
         """Standard deviation of an evaluation."""
-        low, high = np.quantile(self.random_curves[:, -1], [0.05, 0.95])
+        low, high = np.quantile(self.random_curves[:, -1], (0.05, 0.95)).tolist()
         return float(NOISE * (high - low))
 
     @cached_property
     def correlations(self) -> Array:
         """Spearman's rank correlation of each evaluation with the end, over random configurations."""
         ranks = self.random_curves.argsort(axis=0).argsort(axis=0)
-        return np.corrcoef(ranks, rowvar=False)[-1]
+        return np.asarray(np.atleast_2d(np.corrcoef(ranks, rowvar=False))[-1])
 
     @property
     def misleads(self) -> bool:
@@ -138,11 +138,21 @@ def _point(params: Params, dim: int) -> Array:
 _ALPHA = np.array([1.0, 1.2, 3.0, 3.2])
 _A3 = np.array([[3, 10, 30], [0.1, 10, 35], [3, 10, 30], [0.1, 10, 35]])
 _P3 = 1e-4 * np.array([[3689, 1170, 2673], [4699, 4387, 7470], [1091, 8732, 5547], [381, 5743, 8828]])
-_A6 = np.array([[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8]])
-_A6 = np.vstack([_A6, [17, 8, 0.05, 10, 0.1, 14]])
-_P6 = [[1312, 1696, 5569, 124, 8283, 5886], [2329, 4135, 8307, 3736, 1004, 9991]]
+_A6 = np.array(
+    [
+        [10, 3, 17, 3.5, 1.7, 8],
+        [0.05, 10, 17, 0.1, 8, 14],
+        [3, 3.5, 1.7, 10, 17, 8],
+        [17, 8, 0.05, 10, 0.1, 14],
+    ]
+)
 _P6 = 1e-4 * np.array(
-    [*_P6, [2348, 1451, 3522, 2883, 3047, 6650], [4047, 8828, 8732, 5743, 1091, 381]], dtype=float
+    [
+        [1312, 1696, 5569, 124, 8283, 5886],
+        [2329, 4135, 8307, 3736, 1004, 9991],
+        [2348, 1451, 3522, 2883, 3047, 6650],
+        [4047, 8828, 8732, 5743, 1091, 381],
+    ]
 )
 
 

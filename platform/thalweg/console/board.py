@@ -156,7 +156,8 @@ def _endings(board: Leaderboard) -> list[RenderableType]:
     if saved is not None:
         text.append(f"; early stopping saved {saved:.0%} of samples")
     why = [Text(f"last session {board.record.ended}")] if ":" in board.record.ended else []
-    return [text, *(Text(f"  {line}", style="red") for line in reasons(ended)), *_interrupted(board), *why]
+    failed = (Text(f"  {line}", style="red") for line in reasons(ended))
+    return [text, *_safety(board), *failed, *_interrupted(board), *why]
 
 
 def _words(ended: Sequence[TrialRecord]) -> str:
@@ -164,6 +165,20 @@ def _words(ended: Sequence[TrialRecord]) -> str:
     words = Counter(trial.ended_as for trial in ended if trial.status == "failed" and trial.ended_as)
     told = ", ".join(f"{count} {word}" for word, count in words.most_common())
     return f" ({told})" if told else ""
+
+
+def _safety(board: Leaderboard) -> list[Text]:
+    """Says how well the rungs of early stopping tell the end, and warns of one that misleads."""
+    found = board.rung_correlations()
+    if not found:
+        return []
+    told = ", ".join(f"{value:.2f} at {counted(rung, 'sample')}" for rung, value in found.items())
+    lines = [Text(f"rank correlation of rungs with the end: {told}")]
+    if min(found.values()) < 0:
+        lines.append(
+            Text('  early stopping may have ended good trials; try scheduler="none"', style="yellow")
+        )
+    return lines
 
 
 def _interrupted(board: Leaderboard) -> list[Text]:

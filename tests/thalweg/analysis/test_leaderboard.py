@@ -29,3 +29,22 @@ def test_pruned_trials_follow_by_how_far_they_came(make_record: Record, make_tri
     ]
     board = Leaderboard(record=make_record(*trials), baselines={})
     assert [trial.number for trial in board.ranked()] == [3, 2, 1, 0]
+
+
+def crossing(make_trial: Make, number: int, early: float, end: float) -> TrialRecord:
+    return make_trial(number, end, curve=((100, early), (400, end), (800, end)))
+
+
+def test_the_rungs_that_stopped_trials_are_compared_with_the_end(
+    make_record: Record, make_trial: Make
+) -> None:
+    """Early values rank the three complete trials as 1, 3, 2 where the end ranks them 1, 2, 3."""
+    trials = [crossing(make_trial, *of) for of in ((0, 0.1, 0.5), (1, 0.3, 0.6), (2, 0.2, 0.7))]
+    stopped = [
+        make_trial(3, 0.1, status="pruned", samples=100, curve=((100, 0.1),)),
+        make_trial(4, 0.1, status="pruned", samples=400, curve=((100, 0.1), (400, 0.1))),
+    ]
+    board = Leaderboard(record=make_record(*trials, *stopped), baselines={})
+    assert board.rung_correlations() == pytest.approx({100: 0.5, 400: 1.0})
+    assert Leaderboard(record=make_record(*trials), baselines={}).rung_correlations() == {}
+    assert Leaderboard(record=make_record(*trials[:2], *stopped), baselines={}).rung_correlations() == {}

@@ -160,6 +160,27 @@ def test_the_sum_counts_ends_and_what_early_stopping_saved(
     assert sums in text.getvalue()
 
 
+def test_the_sum_says_how_well_rungs_tell_the_end_and_warns_if_they_mislead(
+    page: Page, make_record: Record, make_trial: Make
+) -> None:
+    pruned = make_trial(9, 0.1, status="pruned", samples=100, curve=((100, 0.1),))
+
+    def shown(*early: float) -> str:
+        trials = [
+            make_trial(number, number / 10, curve=((100, value), (800, number / 10)))
+            for number, value in enumerate(early)
+        ]
+        console, text = page(100)
+        show(Leaderboard(record=make_record(*trials, pruned), baselines={}), console)
+        return text.getvalue()
+
+    assert "rank correlation of rungs with the end: 1.00 at 100 samples" in shown(0.1, 0.2, 0.3)
+    assert "may have ended good trials" not in shown(0.1, 0.2, 0.3)
+    assert "rank correlation of rungs with the end: -1.00 at 100 samples" in shown(0.3, 0.2, 0.1)
+    assert 'early stopping may have ended good trials; try scheduler="none"' in shown(0.3, 0.2, 0.1)
+    assert "rank correlation" not in shown(0.3, 0.2)
+
+
 def test_reasons_that_differ_in_numbers_only_are_one(make_trial: Make) -> None:
     texts = ["loss must be finite, got nan after 128 samples", "out of memory"]
     trials = [

@@ -1,4 +1,4 @@
-"""A study goes on with the search that it began with, whatever later versions take by default."""
+"""Which search a study goes on with: the one that it began with, unless its space names another."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,27 +11,27 @@ from thalweg.search.store.optuna_study import Ledger, Proposal
 Make = Callable[..., Space]
 Open = Callable[..., Ledger]
 
-
-def ask(ledger: Ledger) -> Proposal:
-    proposal = ledger.ask()
-    assert isinstance(proposal, Proposal)
-    return proposal
-
-
-def begin(ledger: Ledger) -> None:
-    """Leaves a study in which something was trained."""
-    proposal = ask(ledger)
-    ledger.report(proposal.number, evaluated(samples=ledger.space.study.evaluations[0], value=0.5))
-    ledger.fail(proposal.number, "why", "infeasible")
-    ledger.close()
-
-
 EARLIER = {"sampler": "tpe", "scheduler": "successive_halving"}
+
+
+def run_trials(ledger: Ledger, count: int, *, close: bool = False) -> list[Mapping[str, Any]]:
+    """Runs trials one after another, each to its end; returns their parameters."""
+    params = []
+    for _ in range(count):
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        for samples in ledger.space.study.evaluations:
+            ledger.report(proposal.number, evaluated(samples=samples, value=abs(proposal.params["x"])))
+        ledger.complete(proposal.number)
+        params.append(proposal.params)
+    if close:
+        ledger.close()
+    return params
 
 
 def test_a_study_goes_on_with_the_search_that_it_began_with(make_space: Make, open_ledger: Open) -> None:
     """Its space names neither sampler nor scheduler, and an earlier version had other defaults."""
-    begin(open_ledger(make_space(**EARLIER)))
+    run_trials(open_ledger(make_space(**EARLIER)), 1, close=True)
     ledger = open_ledger(make_space())
     study = ledger.space.study
     assert (study.sampler, study.scheduler) == ("tpe", "successive_halving")
@@ -44,7 +44,7 @@ def test_a_study_goes_on_with_the_search_that_it_began_with(make_space: Make, op
 
 
 def test_a_search_that_the_space_names_is_heard(make_space: Make, open_ledger: Open) -> None:
-    begin(open_ledger(make_space(**EARLIER)))
+    run_trials(open_ledger(make_space(**EARLIER)), 1, close=True)
     ledger = open_ledger(make_space(sampler="gp_tpe"))
     assert (ledger.space.study.sampler, ledger.space.study.scheduler) == ("gp_tpe", "successive_halving")
     ledger.close()
@@ -55,16 +55,6 @@ def test_a_search_that_the_space_names_is_heard(make_space: Make, open_ledger: O
 def test_a_study_of_an_earlier_version_proposes_what_it_would_have(
     make_space: Make, open_ledger: Open
 ) -> None:
-    def run_trials(ledger: Ledger, count: int) -> list[Mapping[str, Any]]:
-        params = []
-        for _ in range(count):
-            proposal = ask(ledger)
-            for samples in ledger.space.study.evaluations:
-                ledger.report(proposal.number, evaluated(samples=samples, value=abs(proposal.params["x"])))
-            ledger.complete(proposal.number)
-            params.append(proposal.params)
-        return params
-
     whole, parts = open_ledger(make_space(**EARLIER), "whole"), open_ledger(make_space(**EARLIER), "parts")
     asked = run_trials(whole, 14), run_trials(parts, 12)
     parts.close()

@@ -11,13 +11,17 @@ better than they are (range restriction): trials which begin badly and end well 
 The prior and both limits were chosen by ``benchmarks/search_quality.py``.
 """
 
+from __future__ import annotations
+
 import statistics
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-from optuna.trial import FrozenTrial, TrialState
-
+from thalweg.search.store.journal_reader import COMPLETE
 from thalweg.search.store.records import JUDGED_FROM
+
+if TYPE_CHECKING:  # reading a study must not wait for this import
+    from optuna.trial import FrozenTrial
 
 PRIOR = 0.7
 PRIOR_WEIGHT = 2
@@ -42,17 +46,12 @@ def rung_correlation(ended: Sequence[tuple[float, float]]) -> float | None:
         The correlation in [-1, 1]; ties share the mean of their ranks. None for fewer than three trials, or if all have
         the same rank.
     """
-    if len(ended) < 3:
+    columns = tuple(zip(*ended, strict=True))
+    if len(ended) < 3 or any(len(set(column)) == 1 for column in columns):
         return None
-    ranks = [_ranks(np.array(column)) for column in zip(*ended, strict=True)]
-    if any(np.ptp(each) == 0 for each in ranks):
-        return None
-    return float(np.corrcoef(*ranks)[0, 1])
+    from scipy.stats import spearmanr  # a second that tables without early stopping need not wait for
 
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    below, level = values[:, None] > values, values[:, None] == values
-    return np.asarray(below.sum(axis=1) + level.sum(axis=1) / 2)
+    return float(spearmanr(*columns).statistic)
 
 
 class RungTrust:
@@ -64,9 +63,7 @@ class RungTrust:
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], rungs: Sequence[int]) -> None:
-        complete = [
-            trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None
-        ]
+        complete = [trial for trial in trials if trial.state == COMPLETE and trial.value is not None]
         self._ended = {rung: _pairs(complete, rung) for rung in rungs}
 
     def correlation(self, rung: int) -> float:
