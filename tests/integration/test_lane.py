@@ -335,9 +335,9 @@ def test_memory_that_one_of_two_workers_lacks_halves_the_micro_batches_of_both(
     halved = _train(lane, _order(tmp_path, "halved", opt={"batch_size": 9}, fits=4))  # shares of 5 and 4
     small = _train(lane, _order(tmp_path, "small", opt={"batch_size": 9, "micro_batch_size": 2}))
     assert halved[0].provenance["micro_batch_size"] == 2
-    assert [(report.metrics, report.curve) for report in halved] == [
-        (report.metrics, report.curve) for report in small
-    ]
+    assert [report.curve for report in halved] == [report.curve for report in small]
+    for report, other in zip(halved, small, strict=True):  # which is evaluated in larger pieces
+        assert report.metrics == pytest.approx(other.metrics, rel=1e-5)
 
 
 @pytest.mark.timeout(300)

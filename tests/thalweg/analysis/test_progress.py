@@ -71,7 +71,8 @@ def test_the_outlook_counts_trials_of_earlier_sessions_and_those_stopped_early(
     standing.observe(started(definition={"lookahead": 4}))
     assert standing.outlook() is None  # six are too few
     ends = [end(7, "pruned", 0.2), end(8, "failed", None, "interrupted: stopped"), end(9, value=0.7)]
-    for event in [*(begin(number) for number in (7, 8, 9)), *ends]:
+    events: list[Event] = [*(begin(number) for number in (7, 8, 9)), *ends]
+    for event in events:
         standing.observe(event)
     losses = [*(-value for value in values), None, -0.7]
     assert standing.outlook() == (4, expected_improvement(losses, 4))

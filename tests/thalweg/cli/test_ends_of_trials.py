@@ -62,7 +62,7 @@ def test_each_fault_ends_a_trial_with_its_own_word(
     shown = " ".join(run("show", "troubles", "--ended-as", "out_of_memory").output.split())
     assert "1 trial: 0 complete, 0 pruned, 1 failed (1 out_of_memory)" in shown
     assert "1 trial failed (2) as out_of_memory: the memory of a worker must hold" in shown
-    assert "(one of 1 cannot be halved)" in shown
+    assert "(micro-batches of 1 cannot be halved)" in shown
     assert "diverged" not in shown
     wrong = run("show", "troubles", "--ended-as", "slow")
     assert wrong.exit_code == 2 and "'preempted'" in wrong.output

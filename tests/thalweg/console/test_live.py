@@ -95,10 +95,11 @@ def test_a_frame_shows_what_the_next_trials_are_expected_to_bring(page: Page, st
         for number in range(8)
     ]
     begun = [TrialStarted(number=number, params=PARAMS, config={}) for number in range(8)]
-    picture = "\n".join(drawn([started(definition={"lookahead": 3}), *begun, *ends], *page()))
+    events: list[Event] = [started(definition={"lookahead": 3}), *begun, *ends]
+    picture = "\n".join(drawn(events, *page()))
     assert "next 3 trials: expected improvement 0." in picture
     standing = Standing()
-    for event in [started(definition={"lookahead": 3}), *begun, *ends]:
+    for event in events:
         standing.observe(event)
     assert "; next 3 trials: expected improvement 0." in whereabouts(standing)
 

@@ -141,7 +141,7 @@ def test_a_trial_that_does_not_fit_sample_by_sample_is_given_up(worker: Worker, 
     assert refusal.reason.startswith(
         "the memory of a worker must hold its model and a micro-batch, got OutOfMem"
     )
-    assert refusal.reason.endswith("(one of 1 cannot be halved)")
+    assert refusal.reason.endswith("(micro-batches of 1 cannot be halved)")
     assert isinstance(worker.advance(order("small")), Report)
 
 

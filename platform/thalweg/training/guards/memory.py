@@ -34,7 +34,7 @@ def obstacle(layout: Layout, model: nn.Module, stages: Sequence[Stage]) -> str:
     """
     if norm := next((name for stage in stages for name in _trained_norms(model, stage)), ""):
         return f"{norm} is normalised over a micro-batch, whose size changes the result"
-    return "" if layout.halved(1) else f"one of {layout.micro_batch_size} cannot be halved"
+    return "" if layout.halved(1) else f"micro-batches of {layout.micro_batch_size} cannot be halved"
 
 
 def require_halves(layout: Layout, times: int, model: nn.Module, stages: Sequence[Stage]) -> None:
