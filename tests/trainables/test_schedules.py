@@ -138,7 +138,7 @@ def at_place(task: Any, model: Any, batch: Any, now: Progress) -> dict[str, floa
         parts = tasks.losses(task, model, batch, now)
     counts = {f"count of {name}": value for name, value in tasks.counts_of(task, model, batch, now).items()}
     weights = {f"weight of {name}": weight for name, weight in tasks.weights(task, now).items()}
-    return {name: float(value) for name, value in {**parts, **counts, **weights}.items()}
+    return {name: float(value) for name, value in parts.items()} | counts | weights
 
 
 @pytest.mark.slow
