@@ -195,6 +195,7 @@ def test_a_look_is_a_run_with_its_files_numbers_and_report(
     assert run.data.metrics == {"scenes/cubes": 3.0}
     assert run.data.tags["mlflow.note.content"] == "4 scenes"
     assert run.data.tags["thalweg.fingerprint"] == "0123abcd"
+    assert run.inputs is not None
     assert [each.dataset.digest for each in run.inputs.dataset_inputs] == ["0123abcd"]
 
 

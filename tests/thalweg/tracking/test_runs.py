@@ -57,7 +57,10 @@ def test_every_run_names_the_data_set_that_it_reads(teller: Teller, make: Any, s
     experiment = teller.client.get_experiment_by_name(study)
     assert experiment is not None
     found = {
-        run.info.run_name: [(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs]
+        run.info.run_name: [
+            (each.dataset.name, each.dataset.digest)
+            for each in (run.inputs.dataset_inputs if run.inputs else [])
+        ]
         for run in teller.client.search_runs([experiment.experiment_id])
     }
     tiny, small = [("tiny", "c0ffee")], [("small", "decaf")]
