@@ -9,16 +9,18 @@ from jaxtyping import Shaped
 Days = Shaped[np.ndarray, " row"]
 
 _COMPACT = r"\d{8}"  # yyyymmdd
-_ISO = r"\d{4}-\d{1,2}-\d{1,2}(?:[T ]00:00(?::00(?:\.0+)?)?Z?)?"
+_ISO = r"\d{4}-\d{1,2}-\d{1,2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?"
 _SLASHED = r"\d{1,2}[/.]\d{1,2}[/.]\d{4}"
 _LAW = "must be dates such as 1990-12-31"
+NOON = 12
+"""Hour after which a time may be midnight of the next day elsewhere."""
 
 
 def to_days(values: pd.Series) -> Days:
     """Parses dates, text or numbers as days, dtype datetime64[D].
 
-    A time with a zone gives the local day in that zone; one after noon is refused. Text may be yyyy-mm-dd, yyyymmdd,
-    and dd/mm/yyyy or mm/dd/yyyy, whichever of these two fits all rows.
+    A time with a zone gives the local day in that zone; one after noon is refused. Text may be yyyy-mm-dd, also with a
+    time, yyyymmdd, and dd/mm/yyyy or mm/dd/yyyy, whichever of these two fits all rows.
 
     Args:
         values: The column.
@@ -61,12 +63,22 @@ def _local_days(values: pd.Series) -> Days:
 
 def _refuse_late(local: pd.Series, values: pd.Series) -> None:
     """Refuses times that may be midnight of the next day in a zone further east, such as 21:00 UTC."""
-    late = local - local.dt.normalize() > pd.Timedelta(hours=12)
+    late = local - local.dt.normalize() > pd.Timedelta(hours=NOON)
     if late.any():
-        raise ValueError(
-            f"must be days, or times until noon, got {values[late].iloc[0]}, which may be midnight of the next day in "
-            "another time zone"
-        )
+        raise ValueError(_late(values[late].iloc[0]))
+
+
+def _refuse_late_text(text: pd.Series) -> None:
+    """Refuses times after noon that are written behind dates; see `_refuse_late`."""
+    found = text.str.extract(r"[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)", expand=False).dropna()
+    hours = found.str.slice(0, 2).astype(int) + found.str.slice(3).str.contains("[1-9]")
+    late = hours[hours > NOON]
+    if len(late):
+        raise ValueError(_late(text[late.index[0]]))
+
+
+def _late(value: object) -> str:
+    return f"must be days, or times until noon, got {value}, which may be midnight of the next day in another time zone"
 
 
 def _parsed(text: pd.Series, first: object) -> Days:
@@ -85,6 +97,7 @@ def _readings(text: pd.Series) -> Iterator[tuple[str, Days]]:
     if text.str.fullmatch(_COMPACT).all():
         yield "yyyymmdd", _to_days(text, "%Y%m%d")
     elif text.str.fullmatch(_ISO).all():
+        _refuse_late_text(text)
         yield "yyyy-mm-dd", _to_days(text.str.extract(r"^(\d+-\d+-\d+)", expand=False), "%Y-%m-%d")
     elif text.str.fullmatch(_SLASHED).all():
         slashed = text.str.replace(".", "/", regex=False)

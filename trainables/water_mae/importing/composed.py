@@ -310,7 +310,11 @@ def _write_series(
     path = folder / f"series_{len(series.ids)}catchments_{years}.parquet"
     units = {column_of(name): each.target for name, each in series.converts.items()}
     writing.write_columns(path, dates, series.ids, columns, units)
-    way_out = "name it with --option missing=NUMBER"
+    sources = dict.fromkeys(each.source for each in series.converts.values() if each.source != each.target)
+    stored = (
+        f", the number before it was converted from {some(filter(None, sources))}" if any(sources) else ""
+    )
+    way_out = f"name it with --option missing=NUMBER{stored}"
     extremes = survey_series(
         path, columns, dates, series.ids, data.modalities, where=series.where, way_out=way_out
     )

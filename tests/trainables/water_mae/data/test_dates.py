@@ -25,12 +25,23 @@ STAMPS = pd.Series(DAYS.astype("datetime64[ms]"))
         STAMPS.dt.strftime("%m/%d/%Y"),
         STAMPS.dt.strftime("%d.%m.%Y"),
         STAMPS + pd.Timedelta(hours=9),
+        STAMPS.dt.strftime("%Y-%m-%d 09:00"),
+        STAMPS.dt.strftime("%Y-%m-%dT12:00:00Z"),
+        STAMPS.dt.strftime("%Y-%m-%d") + pd.Series([" 06:30:00.5", "", " 00:00"] * 200)[: len(STAMPS)],
     ],
 )
 def test_the_usual_forms_are_read(column: pd.Series) -> None:
     days = to_days(column)
     assert days.dtype == np.dtype("datetime64[D]")
     np.testing.assert_array_equal(days, DAYS)
+
+
+@pytest.mark.parametrize("time", [" 12:30", "T21:00:00", " 12:00:00.5"])
+def test_text_with_a_time_after_noon_is_refused(time: str) -> None:
+    column = STAMPS.dt.strftime("%Y-%m-%d")
+    column.iloc[7] += time
+    with pytest.raises(ValueError, match=rf"got 1999-12-08{time}, which may be midnight of the next day"):
+        to_days(column)
 
 
 @given(st.sampled_from(["+03:00", "-08:00", "Europe/London", "America/New_York", "Australia/Sydney", "UTC"]))

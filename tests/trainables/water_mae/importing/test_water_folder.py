@@ -259,6 +259,11 @@ def empty_table(folder: Path) -> None:
     ("damage", "options", "message"),
     [
         (capital_gauges, {"declared": "river_flow=m3/s"}, "the same in both tables, CAMELS_.* or camels_"),
+        (
+            negative_flow,
+            {"declared": "river_flow=m3/s"},
+            "missing=NUMBER, the number before it was converted from m3/s",
+        ),
         (square_metres, {"declared": "river_flow=m3/s"}, "area must be in km2, got .* convert it"),
         (empty_table, {}, r"flow.csv must be dates .*, got no row"),
         (damaged_units, {}, r"precipitation in .*weather.nc must be in a unit that can become mm/day, got .* 'hPa'"),
