@@ -122,7 +122,7 @@ class Replay:
         if job.number is None:
             job.number, self.num_trials = self.num_trials, self.num_trials + 1
             noise = np.random.default_rng((self._seed, job.number)).standard_normal(NUM_EVALUATIONS)
-            job.curve = self._problem.values(job.params) + self._problem.noise * noise
+            job.curve = (self._problem.values(job.params) + self._problem.noise * noise).tolist()
         self._push(self._free + START, job)
 
     def _push(self, now: float, job: Job) -> None:

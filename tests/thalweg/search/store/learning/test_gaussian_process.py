@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.samplers import RandomSampler
-from optuna.trial import TrialState
+from optuna.trial import BaseTrial, TrialState
 
 from thalweg.search.store.early_stopping import make_pruner
 from thalweg.search.store.learning.gaussian_process import HandOverSampler, expected_ends
@@ -36,7 +36,7 @@ def searched(ask: Ask, num_trials: int, *, mislead: bool = False, **changes: Any
     return study
 
 
-def valley(trial: optuna.Trial) -> float:
+def valley(trial: BaseTrial) -> float:
     return (trial.suggest_float("x", -1, 1) - 0.3) ** 2 + (trial.suggest_float("y", -1, 1) + 0.6) ** 2
 
 
