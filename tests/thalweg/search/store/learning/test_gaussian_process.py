@@ -43,7 +43,7 @@ def test_trials_that_violate_a_constraint_are_seen_with_the_worst_value() -> Non
     failed = trials[3]
     failed.state, failed.values = TrialState.PRUNED, None
     failed.set_constraint("memory", 1.0)
-    others = [trial.value for trial in trials if trial is not failed]
+    others = [trial.value for trial in trials if trial.value is not None]
     for direction, worst in ((StudyDirection.MINIMIZE, max(others)), (StudyDirection.MAXIMIZE, min(others))):
         seen = with_worst(trials, direction)
         assert (seen[3].state, seen[3].value, seen[3].params) == (TrialState.COMPLETE, worst, failed.params)
