@@ -8,6 +8,7 @@ TROUBLES = ("none", "nan", "memory", "bug", "file", "little memory")
 
 study = Study(
     sampler="random",
+    scheduler="successive_halving",
     metric="mse",
     mode="min",
     samples=128,

@@ -118,9 +118,10 @@ def _as_uninterrupted(study: optuna.Study, places: Mapping[int, int]) -> optuna.
 
 
 def _constrained(trial: FrozenTrial) -> FrozenTrial:
-    """Shows a trial that did not fit into memory as one that violates a constraint, which TPE counts as bad.
+    """Shows a trial that did not fit into memory as one that violates a constraint.
 
-    Optuna's samplers do not see failed trials, and would propose the same again.
+    TPE counts it as bad, a Gaussian process as the worst trial. Optuna's samplers do not see failed trials, and would
+    propose the same again.
     """
     if (
         trial.state == TrialState.FAIL

@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.store.learning.rung_trust import RungTrust
@@ -78,9 +79,38 @@ class HandOverSampler(BaseSampler):
         """Returns the sampler of a trial, and the study as it sees it."""
         if trial.number >= self._hand_over:
             return self._later, study
-        return self._first, view_of(
-            study, lambda: expected_ends(study.get_trials(deepcopy=False), self._rungs)
-        )
+        return self._first, view_of(study, lambda: self._seen(study))
+
+    def _seen(self, study: optuna.Study) -> list[FrozenTrial]:
+        return with_worst(expected_ends(study.get_trials(deepcopy=False), self._rungs), study.direction)
+
+
+def with_worst(trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
+    """Shows trials that violate a constraint, and so have no value, as complete with the worst value of all.
+
+    So a model learns where trials cannot be trained; none is left out of it.
+
+    Args:
+        trials: Trials of a study.
+        direction: Whether smaller or larger values are better.
+    """
+    found = list(trials)
+    values = [
+        trial.value for trial in found if trial.state == TrialState.COMPLETE and trial.value is not None
+    ]
+    if not values:
+        return found
+    worst = max(values) if direction == StudyDirection.MINIMIZE else min(values)
+    return [
+        _valued(trial, worst) if any(violation > 0 for violation in trial.constraints.values()) else trial
+        for trial in found
+    ]
+
+
+def _valued(trial: FrozenTrial, value: float) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.state, shown.value, shown.system_attrs = TrialState.COMPLETE, value, {}
+    return shown
 
 
 def expected_ends(trials: Iterable[FrozenTrial], rungs: Sequence[int]) -> Iterator[FrozenTrial]:
