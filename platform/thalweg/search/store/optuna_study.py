@@ -31,6 +31,7 @@ from thalweg.search.store.definition import (
 )
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.growing.growth import Settle
+from thalweg.search.store.growing.rebuilding import finish_rebuilding
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
@@ -408,6 +409,7 @@ def _opened(
     claims.callback(claim.release)
     opened = open_storage(directory, storage)
     claims.callback(close_storage, opened)
+    finish_rebuilding(opened, name, take_over=take_over)
     study = open_study(opened, name, space, settle)
     if storage is not None:
         shared = SharedClaim(study, take_over=take_over)
