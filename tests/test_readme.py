@@ -14,11 +14,15 @@ from typer.testing import CliRunner
 from thalweg.cli.app import app
 from thalweg.datasets.making import make_world
 from thalweg.discovery import load_family
+from thalweg.knobs.scheduled import Schedule
+from thalweg.knobs.subspaces import schedule
+from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import load_space, probe
 from thalweg.training.checkpoints import export
 from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache, Session
+from trainables.water_mae.config import PRESETS
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -38,7 +42,9 @@ def test_every_command_exists(words: str) -> None:
     assert result.exit_code == 0, words
 
 
-COUNTRY, ENCODING, SPACE, GRID = (block for language, block in BLOCKS if language == "python")
+COUNTRY, ENCODING, SPACE, SCHEDULE, QUESTION, GRID = (
+    block for language, block in BLOCKS if language == "python"
+)
 
 
 @pytest.fixture
@@ -56,6 +62,15 @@ def test_the_search_space_loads(rivers: Path) -> None:
     space = load_space("my_lab.rivers")
     assert probe(space).params == {"image_depth": 2}
     assert space.doc == "Does a deeper encoder pay?"
+
+
+def test_a_schedule_is_given_and_asked_for_as_it_is_shown() -> None:
+    found = eval(SCHEDULE, {"PRESETS": PRESETS}).masking.image_mask_ratio
+    assert found == Schedule(start=0.2, end=0.8, shape="cosine")
+    place: dict[str, Any] = {"trial": RecordedTrial(), "schedule": schedule}
+    exec(QUESTION, place)
+    assert Schedule(**place["temperature"]).start == pytest.approx(0.07**0.5)
+    assert all(name.startswith("temperature_") for name in place["trial"].asked)
 
 
 def test_the_grid_loads(rivers: Path) -> None:
