@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from thalweg.cli.app import app
 from thalweg.datasets.making import make_world
 from thalweg.discovery import load_family
-from thalweg.knobs.scheduled import value_at
+from thalweg.knobs.scheduled import Schedule
 from thalweg.knobs.subspaces import schedule
 from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import load_space, probe
@@ -42,7 +42,7 @@ def test_every_command_exists(words: str) -> None:
     assert result.exit_code == 0, words
 
 
-COUNTRY, ENCODING, SPACE, SCHEDULED, SHARED, GRID = (
+COUNTRY, ENCODING, SPACE, SCHEDULE, QUESTION, GRID = (
     block for language, block in BLOCKS if language == "python"
 )
 
@@ -64,16 +64,13 @@ def test_the_search_space_loads(rivers: Path) -> None:
     assert space.doc == "Does a deeper encoder pay?"
 
 
-def test_a_knob_takes_a_schedule() -> None:
-    found = eval(SCHEDULED, {"PRESETS": PRESETS})
-    assert value_at(found.masking.image_mask_ratio, 0.5) == pytest.approx(0.5)
-
-
-def test_a_shared_question_gives_a_part_of_a_configuration(rivers: Path) -> None:
-    place: dict[str, Any] = {"schedule": schedule, "trial": RecordedTrial()}
-    exec(SHARED, place)
-    assert {"start", "end", "shape"} <= set(place["temperature"])
-    assert all(name.startswith("temperature_") for name in place["trial"].params)
+def test_a_schedule_is_given_and_asked_for_as_it_is_shown() -> None:
+    found = eval(SCHEDULE, {"PRESETS": PRESETS}).masking.image_mask_ratio
+    assert found == Schedule(start=0.2, end=0.8, shape="cosine")
+    place: dict[str, Any] = {"trial": RecordedTrial(), "schedule": schedule}
+    exec(QUESTION, place)
+    assert Schedule(**place["temperature"]).start == pytest.approx(0.07**0.5)
+    assert all(name.startswith("temperature_") for name in place["trial"].asked)
 
 
 def test_the_grid_loads(rivers: Path) -> None:

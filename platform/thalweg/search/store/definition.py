@@ -14,7 +14,7 @@ from thalweg.search.space import Space
 from thalweg.search.store import private_optuna
 from thalweg.search.store.early_stopping import make_pruner
 from thalweg.search.store.growing.growth import Settle, growth_of
-from thalweg.search.store.growing.rebuilding import finish_rebuilding, rebuild
+from thalweg.search.store.growing.rebuilding import rebuild
 from thalweg.search.store.laws import change_of, definition_of
 from thalweg.search.store.records import CHECKPOINT, DEFINITION, OUTCOME
 from thalweg.search.store.samplers import make_sampler
@@ -37,7 +37,6 @@ def open_study(storage: Any, name: str, space: Space, settle: Settle = lambda co
         StudyError: Its name belongs to a study with another definition, in which trials were trained; a space that
             has only grown since is the same.
     """
-    finish_rebuilding(storage, name)
     study = optuna.create_study(
         study_name=name,
         storage=storage,

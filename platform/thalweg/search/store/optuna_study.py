@@ -33,6 +33,7 @@ from thalweg.search.store.definition import (
     write_definition,
 )
 from thalweg.search.store.early_stopping import judged_from
+from thalweg.search.store.growing.rebuilding import finish_rebuilding
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
@@ -415,6 +416,7 @@ def _opened(
     claims.callback(claim.release)
     opened = open_storage(directory, storage)
     claims.callback(close_storage, opened)
+    finish_rebuilding(opened, name, take_over=take_over)
     study = open_study(opened, name, space, points.take)
     if storage is not None:
         shared = SharedClaim(study, take_over=take_over)

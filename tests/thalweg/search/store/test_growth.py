@@ -1,5 +1,6 @@
 """A search space grows between two launches: its study goes on with its history, or is refused by name."""
 
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -224,14 +225,16 @@ def test_options_that_a_refused_trial_had_may_not_vanish(grow: Grow, open_ledger
         open_ledger(grow(kinds=("plain", "round"), more=refusing))
 
 
+@pytest.mark.parametrize("storage", ["journal", "database"])
 @pytest.mark.parametrize("place", ["draft", "deleted", "half", "whole"])
 def test_a_process_that_dies_while_it_grows_loses_nothing(
-    grow: Grow, open_ledger: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+    grow: Grow, open_ledger: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str, storage: str
 ) -> None:
-    ledger = open_ledger(grow())
+    url = f"sqlite:///{tmp_path / 'team.db'}" if storage == "database" else None
+    ledger = open_ledger(grow(), storage=url)
     search(ledger, 5)
     ledger.close()
-    before = read_study(tmp_path / "study", "s").trials
+    before = read_study(tmp_path / "study", "s", url).trials
     write, forget = rebuilding._write, rebuilding._forget
     calls: list[str] = []
 
@@ -252,10 +255,35 @@ def test_a_process_that_dies_while_it_grows_loses_nothing(
     monkeypatch.setattr(rebuilding, "_write", dying_write)
     monkeypatch.setattr(rebuilding, "_forget", dying_forget)
     with pytest.raises(KeyboardInterrupt):
-        open_ledger(grow(**WIDER))
+        open_ledger(grow(**WIDER), storage=url)
     monkeypatch.undo()
-    ledger = open_ledger(grow(**WIDER))
+    if url is not None:  # the process that died is this one, which lives
+        study = optuna.load_study(study_name="s (being rewritten)", storage=url)
+        study.set_user_attr("driver", {"host": socket.gethostname(), "pid": 2**22 + 1, "began": 0.0})
+    ledger = open_ledger(grow(**WIDER), storage=url)
     assert tuple(ledger.trials()) == before
     names = optuna.get_all_study_names(private_optuna.storage_of(ledger._study))
     assert names == ["s"]
     assert IDENTITY in ledger._study.user_attrs
+
+
+def test_a_study_that_another_process_rewrites_is_left_to_it(
+    grow: Grow, open_ledger: Open, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path / 'team.db'}"
+    ledger = open_ledger(grow(), storage=url)
+    search(ledger, 2)
+    draft = rebuilding._write(
+        private_optuna.storage_of(ledger._study),
+        "s (being rewritten)",
+        ledger._study.direction,
+        ledger._study.trials,
+        {**ledger._study.user_attrs, "driver": {"host": "elsewhere", "pid": 1, "began": 0.0}},
+    )
+    ledger.close()
+    with pytest.raises(StudyError, match=r"one process at a time .*being rewritten.* process 1 on elsewhere"):
+        open_ledger(grow(), storage=url)
+    assert len(draft.trials) == 2
+    again = open_ledger(grow(), storage=url, take_over=True)
+    assert len(again.trials()) == 2
+    assert optuna.get_all_study_names(private_optuna.storage_of(again._study)) == ["s"]

@@ -12,6 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from thalweg.search.store import private_optuna
+from thalweg.search.store.storage import SharedClaim
 
 _DRAFT = " (being rewritten)"
 _WHOLE = "whole"  # user attribute: the draft holds all that the study held
@@ -32,10 +33,22 @@ def rebuild(study: optuna.Study, trials: Sequence[FrozenTrial], attributes: Mapp
     _put_in_place(storage, name, draft)
 
 
-def finish_rebuilding(storage: Any, name: str) -> None:
-    """Finishes what a process that died left half done; a draft that is not whole is forgotten."""
+def finish_rebuilding(storage: Any, name: str, *, take_over: bool = False) -> None:
+    """Finishes what a process that died left half done; a draft that is not whole is forgotten.
+
+    Args:
+        storage: The storage.
+        name: The study's name.
+        take_over: Whether to take over from a process on another host that is gone.
+
+    Raises:
+        StudyError: The process still drives the study.
+    """
     with suppress(KeyError):
         draft = optuna.load_study(study_name=name + _DRAFT, storage=storage)
+        SharedClaim(
+            draft, take_over=take_over
+        ).release()  # its attributes are those of the study, the claim among them
         if draft.user_attrs.get(_WHOLE):
             _put_in_place(storage, name, draft)
         else:
