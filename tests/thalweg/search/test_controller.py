@@ -50,7 +50,7 @@ class Stage:
 
 @pytest.fixture
 def stage(make_space: Make, open_ledger: Open) -> Stage:
-    return Stage(open_ledger(make_space(num_trials=4)))
+    return Stage(open_ledger(make_space(num_trials=4, scheduler="successive_halving")))
 
 
 def test_a_trial_that_finishes_is_complete_everywhere(stage: Stage) -> None:
