@@ -23,11 +23,16 @@ Columns are trainings / lanes. SMAC3 and Syne Tune's CQR took too long to sugges
   Optuna GP                 1.00  1.00   .27   .21  1.00  1.00   .36   .26
   Syne Tune ASHA             .94   .90   .91   .75   .98   .90   .91   .86
 
-Candidates that lost, one lane, one or two seeds, at 10 / 25: stopped trials shown with their best value and no guard
-.75 / .47 (2.26 at 25 where rungs mislead); a guard for each rung by itself .56 / .30 (.51 where they mislead, for a rung
-that misleads hides its errors from later ones); all rungs together .58 / .22 (.14), as it is now; every fifth trial
-never stopped besides .50 / .20, with a loss at 5; three start-up trials .61 / .49; four lanes with four start-ups as
-with five at 25, and worse at 10.
+Candidates, one lane, seed 0 alone, at 10 / 25 and, on the three problems whose first rung misleads, at 25:
+
+  .40 / .19 and .15  as it is: rungs trusted together from a correlation of .5, three trials first run to the end
+  .38 / .27 and .76  each rung trusted by itself: one that misleads hides its errors from later ones
+  .48 / .33 and .98  by itself, from .3, four trials first
+  .69 / .46 and 2.25  no trust asked for, stopped trials shown with their best value so far
+  .46 / .19 and .15  as it is, and every fifth trial never stopped
+  .58 / .48 and .36  as it is, with three start-up trials
+  .60 / .20 and .15  no early stopping
+  .65 / .57 and 2.06  TPE with five start-up trials, halving
 
 Run:  python benchmarks/search_quality.py [--quick] [--seeds N] [--peers NAME ...] [--runs FILE] [--json FILE]
 Needs `ioh`, and takes SMAC3 and Syne Tune along if they are installed: uv sync --group benchmarks. Runs that the file
