@@ -95,7 +95,9 @@ def test_every_trial_ends_once_and_as_tune_says(run_study: Callable[..., Run]) -
 
 
 def test_a_scheduler_stops_trials_and_tune_obeys(run_study: Callable[..., Run]) -> None:
-    run = run_study({}, num_trials=9)  # each trial is worse than the ones before it
+    run = run_study(
+        {}, num_trials=9, scheduler="successive_halving"
+    )  # each trial is worse than the ones before it
     trials = run.ledger.trials()
     assert [trial.status for trial in trials].count("pruned") >= 7
     assert {trial.curve[-1][0] for trial in trials if trial.status == "pruned"} == {100}
