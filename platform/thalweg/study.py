@@ -183,6 +183,8 @@ class Study(Knobs):
     If a lane was once silent for longer and then went on, the limit is ten times its longest silence, if that is more.
     None waits for ever.
     """
+    matters: float | None = Field(default=None, gt=0)
+    """Smallest difference of the objective that matters, for verdicts; None takes the spread over seeds."""
     first_trials: tuple[dict[str, Any], ...] = ()
     """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""
     grid: InstanceOf[Grid] | None = Field(default=None, exclude=True, repr=False)

@@ -33,6 +33,7 @@ class StudyController:
         publish: Called with each event.
         num_lanes: Trials that run at the same time.
         describe: Returns tags and documents for the records of a new trial.
+        extend: Called once all trials have ended; returns whether it added some to the ledger.
 
     Attributes:
         failure: The error that ended the search early; None if there was none.
@@ -45,12 +46,14 @@ class StudyController:
         *,
         num_lanes: int,
         describe: Callable[[Proposal], tuple[Mapping[str, str], Mapping[str, str]]] | None = None,
+        extend: Callable[[], bool] | None = None,
     ) -> None:
         self.failure: Exception | None = None
         self._ledger = ledger
         self._publish = publish
         self._num_lanes = num_lanes
         self._describe = describe or (lambda proposal: ({}, {}))
+        self._extend = extend
         self._running: dict[int, Report | Refusal | None] = {}  # last answer by number
         self._described: set[int] = set()  # trials whose documents were published
         self._answered_at: dict[int, float] = {}
@@ -145,8 +148,15 @@ class StudyController:
 
     def _propose(self) -> Proposal | Literal["wait", "finished"]:
         while True:
-            if self._ending or not self._ledger.num_open():
+            if self._ending:
                 return "finished"
+            if not self._ledger.num_open():
+                if self._extend is None:
+                    return "finished"
+                if self._running:  # their values decide whether there is more
+                    return "wait"
+                if not self._extend():
+                    return "finished"
             if len(self._running) >= self._num_lanes:
                 return "wait"
             proposal = self._ledger.ask()

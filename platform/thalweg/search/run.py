@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from thalweg.events import (
     Listener,
     Notice,
     StudyEnded,
+    StudyExtended,
     StudyStarted,
     TrialEnded,
     TrialKept,
@@ -48,6 +49,9 @@ from thalweg.stage_contract import Stage
 from thalweg.study_folder import StudyFolder, checkpoints_of
 from thalweg.training import baselines
 from thalweg.training.checkpoints.places import lies_in, relative, remove
+
+Extend = Callable[[StudyRecord], Sequence[Mapping[str, Any]]]
+"""Returns the parameter sets that a study is to try next, from its trials so far; none if it has enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,19 +159,27 @@ class Broadcast:
                 remove(self._folder.trial(name), self._folder.path)
 
 
-def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
+def search(
+    prepared: Prepared, options: Options, listeners: Sequence[Listener], extend: Extend | None = None
+) -> StudyRecord:
     """Runs a study until all its trials have ended, or until Ctrl-C, and returns its record.
 
     A study that exists under this name is continued. The first Ctrl-C lets every running trial reach its next
     evaluation. The second one stops at once, and so does SIGTERM. Listeners are closed at the end; Ctrl-C then ends
     the wait for one of them and nothing else.
 
+    Args:
+        prepared: The study.
+        options: Where and how it runs.
+        listeners: Receivers of its events.
+        extend: Called whenever all trials have ended, on lanes that are still warm; None adds no trials.
+
     Raises:
         ThalwegError: The study cannot start or cannot go on; the trials so far stay recorded.
     """
     with ending_raises():
         try:
-            return _search(prepared, options, listeners)
+            return _search(prepared, options, listeners, extend)
         finally:
             _close(listeners)
 
@@ -191,7 +203,9 @@ def _close_patiently(listener: Listener) -> None:
             raise
 
 
-def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
+def _search(
+    prepared: Prepared, options: Options, listeners: Sequence[Listener], extend: Extend | None
+) -> StudyRecord:
     _make_writable(options.directory)
     ledger = Ledger.open(
         options.directory,
@@ -216,7 +230,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         ledger.declare(prepared.metrics)
         ledger.judge_by(lambda config: _stages(prepared.family, config))
         if ledger.num_open():
-            ended = _run(prepared, options, ledger, broadcast)
+            ended = _run(prepared, options, ledger, broadcast, extend)
         else:
             broadcast(_started(prepared, options, ledger, num_lanes=0))
             broadcast.tell(ledger.notes)
@@ -239,7 +253,9 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     return record
 
 
-def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast) -> StudyEnded:
+def _run(
+    prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast, extend: Extend | None
+) -> StudyEnded:
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
     ledger.starting_points.freeze(prepared.config)  # before anything is booked
@@ -255,6 +271,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             broadcast,
             num_lanes=num_lanes,
             describe=lambda proposal: describe(prepared, proposal, ledger.starting_points),
+            extend=None if extend is None else lambda: _extended(ledger, broadcast, extend),
         )
         if ledger.num_recovered:
             text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
@@ -271,6 +288,15 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
     if ledger.num_open():
         return StudyEnded(end="interrupted", reason="stopped by Ctrl-C", signal=signal.SIGINT)
     return StudyEnded(end="finished")
+
+
+def _extended(ledger: Ledger, broadcast: Broadcast, extend: Extend) -> bool:
+    """Adds the trials that those so far ask for; returns whether there are some."""
+    trials = extend(ledger.read())
+    if trials:
+        ledger.extend(trials)
+        broadcast(StudyExtended(num_trials=ledger.space.study.num_trials))
+    return bool(trials)
 
 
 def _stages(family: str, config: FamilyConfig) -> tuple[Stage, ...]:

@@ -17,6 +17,7 @@ from thalweg.events import (
     BaselineEvaluated,
     Event,
     StudyEnded,
+    StudyExtended,
     StudyStarted,
     TrialEnded,
     TrialKept,
@@ -135,6 +136,8 @@ class StudyRuns:
                 self._record_progress(event, time_ms, batch)
             case TrialEnded():
                 self._end_trial(event, time_ms, batch)
+            case StudyExtended():
+                self._state.started["num_trials"] = event.num_trials
             case StudyEnded():
                 batch.send()
                 self._end_study(event, time_ms)

@@ -107,7 +107,7 @@ def look_by_look(
         halted |= missing.any((-2, -1))
         still &= ~halted[..., None]
         here = scores[..., :num_seeds]
-        failed = np.isnan(here).any(-1)
+        failed = (np.isnan(here) & ended[..., :num_seeds]).any(-1)
         stable = still & ~failed[..., :1] & ~failed[..., 1:]
         band = spread_between(here, ended[..., :num_seeds], constant) if matters is None else None
         band = np.broadcast_to(np.asarray(matters if band is None else band)[..., None], shape)
@@ -115,7 +115,7 @@ def look_by_look(
         family = np.asarray(shape[-1] - rejected.sum(-1))
         found = paired_tests(differences, part, judged=stable, pooled=~constant[1:], family=family)
         words = np.where(stable, _words(found, band), np.where(still, _UNSTABLE, words))
-        fell = (failed[..., :1] & ~halted[..., None]) & (words != _LOSES)  # also after it was found better
+        fell = failed[..., :1] & (words != _LOSES)  # also after it was found better
         words = np.where(fell, _UNSTABLE, words)
         rejected |= stable & found.rejected
         mean, low, high = (

@@ -215,6 +215,14 @@ class Ledger:
         """Returns how many trials may still begin; interrupted and waiting ones do not count as begun."""
         return max(0, self.space.study.num_trials - self._queue.num_taken())
 
+    def extend(self, trials: Sequence[Mapping[str, Any]]) -> None:
+        """Adds parameter sets to the study's first trials, and as many trials to their number."""
+        study = self.space.study
+        self.space = self.space.with_settings(
+            first_trials=(*study.first_trials, *trials), num_trials=study.num_trials + len(trials)
+        )
+        write_definition(self._study, self.space)
+
     def ask(self) -> Proposal | Rejection:
         """Begins a trial: an interrupted one, one of the study's first trials, or a new one.
 

@@ -115,6 +115,13 @@ def test_a_champion_that_failed_beats_nobody_even_if_it_did_before() -> None:
     assert (words(found), found.seeds.tolist()) == (["unstable", "unstable"], [3, 5])
 
 
+def test_runs_that_nobody_needs_any_more_are_no_failures() -> None:
+    scores = np.full((2, 8), np.nan)
+    scores[:, :3] = np.array([[9.0], [0.0]]) + np.random.default_rng(0).normal(0, 0.1, (2, 3))
+    found = look_by_look(scores, PLAN, matters=0.001, ended=np.isfinite(scores))
+    assert words(found) == ["beats"] and not found.wanted.any()
+
+
 def test_failures_never_improve_a_verdict() -> None:
     rng = np.random.default_rng(1)
     for _ in range(150):
