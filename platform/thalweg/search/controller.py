@@ -5,7 +5,7 @@ The adapters for Ray Tune (`tune_adapters`) only translate; tests drive the cont
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
 from thalweg.config import active
@@ -58,8 +58,7 @@ class StudyController:
         self._described: set[int] = set()  # trials whose documents were published
         self._answered_at: dict[int, float] = {}
         self._num_rejections = 0
-        self._any_began = False
-        self._stopping = False
+        self._any_began = self._stopping = False
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -119,9 +118,7 @@ class StudyController:
 
     def fail(self, number: int, reason: str) -> None:
         """Ends a trial as failed: it has no retries left."""
-        if (
-            number not in self._running or self.failure is not None
-        ):  # its error may be the one that stops the study
+        if number not in self._running or self.failure is not None:  # its error may be what stops the study
             return
         try:
             self._end(number, "failed", reason)
@@ -148,16 +145,9 @@ class StudyController:
 
     def _propose(self) -> Proposal | Literal["wait", "finished"]:
         while True:
-            if self._ending:
+            if self._ending or not (self._ledger.num_open() or _may_grow(self._extend, self._running)):
                 return "finished"
-            if not self._ledger.num_open():
-                if self._extend is None:
-                    return "finished"
-                if self._running:  # their values decide whether there is more
-                    return "wait"
-                if not self._extend():
-                    return "finished"
-            if len(self._running) >= self._num_lanes:
+            if len(self._running) >= self._num_lanes or not self._ledger.num_open():
                 return "wait"
             proposal = self._ledger.ask()
             if isinstance(proposal, Proposal):
@@ -282,6 +272,11 @@ class StudyController:
             self._publish(event)
         except Exception:  # a listener's trouble is not the study's
             _logger.warning("a listener failed on %s", type(event).__name__, exc_info=True)
+
+
+def _may_grow(extend: Callable[[], bool] | None, running: Collection[int]) -> bool:
+    """Returns whether a study has more trials: the values of running ones decide, then `extend` adds some or none."""
+    return extend is not None and (bool(running) or extend())
 
 
 def _is_last(answer: Report | Refusal) -> bool:

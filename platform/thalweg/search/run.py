@@ -42,6 +42,7 @@ from thalweg.search.preflight import Prepared
 from thalweg.search.provenance import provenance
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import extend as extend_study
 from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
 from thalweg.search.store.storage import RUNS
 from thalweg.search.store.warm_start import StartingPoints, tags
@@ -294,7 +295,7 @@ def _extended(ledger: Ledger, broadcast: Broadcast, extend: Extend) -> bool:
     """Adds the trials that those so far ask for; returns whether there are some."""
     trials = extend(ledger.read())
     if trials:
-        ledger.extend(trials)
+        extend_study(ledger, trials)
         broadcast(StudyExtended(num_trials=ledger.space.study.num_trials))
     return bool(trials)
 

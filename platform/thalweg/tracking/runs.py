@@ -248,8 +248,7 @@ class StudyRuns:
             values[OBJECTIVE] = event.value
         batch.add_metrics(run.run_id, values, event.samples, time_ms)
         status = word(event)
-        early = f"stopped early after {event.samples:,} samples" if status == "pruned" else ""
-        reason = event.reason or early
+        reason = event.reason or _early(status, event.samples)
         tags = {"status": status, "reason": reason}
         if event.status == "complete":  # the study deletes the others'
             tags["checkpoint"] = event.checkpoint or ""
@@ -331,6 +330,10 @@ def _offer_views(client: MlflowClient, state: DeliveryState, event: TrialStarted
         tags = pages.experiment_tags(searched, state.started["mode"], time_ms)
         for name, value in tags.items():
             client.set_experiment_tag(state.experiment_id, name, value)
+
+
+def _early(status: str, samples: int) -> str:
+    return f"stopped early after {samples:,} samples" if status == "pruned" else ""
 
 
 def word(event: TrialEnded) -> str:

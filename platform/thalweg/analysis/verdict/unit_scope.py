@@ -104,15 +104,16 @@ def over_units(
         if blocks.num_blocks < 2:
             continue
         whole = _differences(measure, metric, sign, states)
+        cuts = [[{name: _Cut(each[name], part) for name in each} for each in runs] for runs in states]
         drawn = np.array(
             [
-                _differences(measure, metric, sign, [_drawn(each, part, picks) for each in states])
+                _differences(measure, metric, sign, [_drawn(each, picks) for each in cuts])
                 for picks in (blocks.draw(rng) for _ in range(NUM_RESAMPLES))
             ]
         )
         without = np.array(
             [
-                _differences(measure, metric, sign, [_drawn(each, part, picks) for each in states])
+                _differences(measure, metric, sign, [_drawn(each, picks) for each in cuts])
                 for picks in blocks.without_each()
             ]
             if unit in _IN_ORDER
@@ -224,29 +225,30 @@ class _Blocks:
         return found
 
 
-def _drawn(states: Sequence[State], part: int | None, picks: Mapping[str, list[int]]) -> list[State]:
-    return [
-        {name: _picked(value, part, picks[name]) for name, value in state.items() if name in picks}
-        for state in states
-    ]
+class _Cut:
+    """The rows of a table, or of samples, by block: found once, and drawn many times."""
+
+    def __init__(self, value: PerUnit | Tensor, part: int | None) -> None:
+        self._value, self._part = value, part
+        self._rows: dict[int, Tensor] = {}
+        if isinstance(value, PerUnit) and part is not None:
+            own = value.keys[:, part]
+            for block in sorted(set(own.tolist())):
+                self._rows[block] = (own == block).nonzero()[:, 0]
+
+    def drawn(self, picks: Sequence[int]) -> PerUnit | Tensor:
+        """Returns the rows of blocks; a block that was drawn twice becomes two blocks."""
+        if isinstance(self._value, Tensor):
+            return self._value[list(picks)]
+        there = [(place, self._rows[pick]) for place, pick in enumerate(picks) if pick in self._rows]
+        if not there or self._part is None:
+            return self._value.empty()
+        joined = torch.cat([rows for _, rows in there])
+        places = torch.tensor([place for place, _ in there])
+        keys = self._value.keys[joined]
+        keys[:, self._part] = places.repeat_interleave(torch.tensor([len(rows) for _, rows in there]))
+        return PerUnit(keys, self._value.values[joined])  # unique, and no sum needs them in order
 
 
-def _picked(value: PerUnit | Tensor, part: int | None, picks: Sequence[int]) -> PerUnit | Tensor:
-    """Returns the rows of blocks; a block that was drawn twice becomes two blocks."""
-    if isinstance(value, Tensor):
-        return value[list(picks)]
-    assert part is not None
-    own = value.keys[:, part]
-    order = torch.argsort(own, stable=True)
-    blocks, counts = torch.unique_consecutive(own[order], return_counts=True)
-    ends = counts.cumsum(0)
-    where = {
-        int(block): order[end - count : end] for block, count, end in zip(blocks, counts, ends, strict=True)
-    }
-    there = [(place, where[pick]) for place, pick in enumerate(picks) if pick in where]
-    if not there:
-        return value.empty()
-    joined = torch.cat([rows for _, rows in there])
-    renamed = value.keys[joined].clone()
-    renamed[:, part] = torch.cat([torch.full((len(rows),), place) for place, rows in there])
-    return PerUnit.of(renamed, value.values[joined])
+def _drawn(cuts: Sequence[Mapping[str, _Cut]], picks: Mapping[str, list[int]]) -> list[State]:
+    return [{name: cut.drawn(picks[name]) for name, cut in each.items() if name in picks} for each in cuts]

@@ -215,14 +215,6 @@ class Ledger:
         """Returns how many trials may still begin; interrupted and waiting ones do not count as begun."""
         return max(0, self.space.study.num_trials - self._queue.num_taken())
 
-    def extend(self, trials: Sequence[Mapping[str, Any]]) -> None:
-        """Adds parameter sets to the study's first trials, and as many trials to their number."""
-        study = self.space.study
-        self.space = self.space.with_settings(
-            first_trials=(*study.first_trials, *trials), num_trials=study.num_trials + len(trials)
-        )
-        write_definition(self._study, self.space)
-
     def ask(self) -> Proposal | Rejection:
         """Begins a trial: an interrupted one, one of the study's first trials, or a new one.
 
@@ -365,6 +357,15 @@ class Ledger:
         private_optuna.set_user_attr(self._study, self._queue.frozen(number), OUTCOME, outcome)
         self._study.tell(number, value, state=state)
         self._live.pop(number, None)
+
+
+def extend(ledger: Ledger, trials: Sequence[Mapping[str, Any]]) -> None:
+    """Adds parameter sets to a study's first trials, and as many to its number of trials."""
+    study = ledger.space.study
+    ledger.space = ledger.space.with_settings(
+        first_trials=(*study.first_trials, *trials), num_trials=study.num_trials + len(trials)
+    )
+    write_definition(ledger._study, ledger.space)
 
 
 def _judge_later(trial: optuna.Trial, stages: tuple[Stage, ...], study: Study) -> None:
