@@ -201,6 +201,14 @@ def recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Reco
         repeated: The configurations, the champion first.
         findings: Verdicts on its rivals.
     """
+    found = _recommend(repeated, findings)
+    better = [one.rival for one in findings if one.kind == "constant" and one.word == "loses"]
+    if not better:
+        return found
+    return replace(found, reason=f"{found.reason}; {better[0]}, a baseline, is better still than the champion")
+
+
+def _recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Recommendation:
     champion, by_name = repeated[0], {one.contender.name: one for one in repeated}
     runs = [one for one in findings if one.kind == "configuration"]
     name = champion.contender.name

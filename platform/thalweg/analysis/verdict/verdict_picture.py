@@ -81,7 +81,7 @@ def _differences(place: Axes, confirmed: Confirmed) -> None:
                 place.plot((one.low, one.high), (row, row), color=colour, linewidth=2.5)
             place.plot(one.difference, row, "o", color=colour, markersize=7)
         place.annotate(
-            one.word, (1.0, row), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=colour,
-            fontsize=9,
+            one.word, (one.difference or 0.0, row), xytext=(0, 7), textcoords="offset points", ha="center",
+            color=colour, fontsize=9,
         )  # fmt: skip
     place.set_xlabel(f"{confirmed.champion.contender.name} is better by; grey: less than matters")

@@ -106,7 +106,7 @@ def footnotes(confirmed: Confirmed) -> list[str]:
         parts = ", ".join(f"{error:.3f} at {n}" for n, error in spending(len(confirmed.plan.seeds)).items())
         found.append(
             f"a wrong beats or loses in at most 5% of studies, over all rivals and looks: {parts} seeds; intervals "
-            "hold for all rivals together"
+            "hold for all rivals together, so that one may reach 0 beside a verdict that holds"
         )
     if confirmed.plan.stopped:
         found.append(

@@ -104,6 +104,9 @@ def test_a_baseline_enters_as_a_constant(judged: Judge) -> None:
     )
     one = found.findings[-1]
     assert (one.rival, one.kind, one.word) == ("climatology", "constant", "beats")
+    ridge = judged({"a": [1 + n for n in NOISE], "b": NOISE}, baseline=BestBaseline("ridge", 1.6, "max"))
+    assert ridge.findings[-1].word == "loses" and ridge.recommendation.name == "a"
+    assert "ridge, a baseline, is better still" in ridge.recommendation.reason
 
 
 def test_the_next_look_wants_what_is_missing_in_the_order_of_seeds(judged: Judge) -> None:

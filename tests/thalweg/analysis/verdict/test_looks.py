@@ -19,7 +19,7 @@ def noise(shape: str, num_studies: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     size, scale = (num_studies, 4, 8), np.ones(4)
     if shape == "t4":
-        return rng.standard_t(4, size) / np.sqrt(2)
+        return np.asarray(rng.standard_t(4, size) / np.sqrt(2))
     if "skew" in shape:
         drawn = np.exp(rng.normal(0, 0.5, size)) / np.exp(0.125) - 1  # log-normal, skewness 1.75
         drawn /= np.sqrt(np.exp(0.25) - 1)
@@ -31,7 +31,7 @@ def noise(shape: str, num_studies: int, seed: int) -> np.ndarray:
         scale[1] = 3
     elif shape == "graded":
         scale = np.array([0.5, 1, 2, 4])
-    return drawn * scale[:, None]
+    return np.asarray(drawn * scale[:, None])
 
 
 def test_the_error_of_all_looks_is_five_percent() -> None:
