@@ -205,7 +205,9 @@ def recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Reco
     better = [one.rival for one in findings if one.kind == "constant" and one.word == "loses"]
     if not better:
         return found
-    return replace(found, reason=f"{found.reason}; {better[0]}, a baseline, is better still than the champion")
+    return replace(
+        found, reason=f"{found.reason}; {better[0]}, a baseline, is better still than the champion"
+    )
 
 
 def _recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Recommendation:
