@@ -100,6 +100,7 @@ def test_its_files_say_what_the_terminal_says(run: Callable[..., Result], toys: 
     assert (RUNS / "toys.confirm/verdict/verdict.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_one_that_was_killed_and_resumed_says_the_same(
     run: Callable[..., Result], toys: StudyRecord, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_one_that_was_killed_and_resumed_says_the_same(
     assert resumed == other
 
 
+@pytest.mark.slow
 def test_it_refuses_to_choose_anew_after_a_look(run: Callable[..., Result], toys: StudyRecord) -> None:
     first = toys.ranking()[0].number
     assert _confirm(run, "--yes", "--seeds", "3").exit_code == 0
@@ -169,6 +171,7 @@ def test_what_cannot_be_confirmed_is_refused(
     assert not (RUNS / "toys.confirm").exists()
 
 
+@pytest.mark.slow
 def test_the_same_configuration_under_three_names_is_the_same(
     run: Callable[..., Result], toys: StudyRecord
 ) -> None:
@@ -189,6 +192,7 @@ def test_the_same_configuration_under_three_names_is_the_same(
     assert words == {"trial 1": "same", "trial 2": "same"}
 
 
+@pytest.mark.slow
 def test_a_confirmation_is_no_search_and_is_not_confirmed(
     run: Callable[..., Result], toys: StudyRecord
 ) -> None:

@@ -37,7 +37,7 @@ class UnitFinding:
         unit: What a block is: ``year``, ``catchment``, ``place``, ``sample``.
         num_blocks: Number of blocks.
         word: ``beats``, ``loses`` or ``cannot tell``.
-        difference: Mean by which the champion is better over the whole split.
+        difference: Mean by which the champion is better over the whole split; None if a metric has no value.
         low: Lower end of its interval, simultaneous over the rivals; None if it is not bounded.
         high: Upper end.
         inflation: Factor on the standard error for autocorrelation from block to block; 1 without.
@@ -46,7 +46,7 @@ class UnitFinding:
     unit: str
     num_blocks: int
     word: str
-    difference: float
+    difference: float | None
     low: float | None
     high: float | None
     inflation: float = 1.0
@@ -159,8 +159,9 @@ def _finding(
 
     known = drawn[np.isfinite(drawn)]
     if num_blocks < MIN_BLOCKS or len(known) < NUM_RESAMPLES // 2 or not math.isfinite(whole):
+        mean = whole if math.isfinite(whole) else None
         return UnitFinding(
-            unit=unit, num_blocks=num_blocks, word="cannot tell", difference=whole, low=None, high=None
+            unit=unit, num_blocks=num_blocks, word="cannot tell", difference=mean, low=None, high=None
         )
     error = float(known.std(ddof=1)) * math.sqrt(num_blocks / (num_blocks - 1)) * inflation
     reach = float(student.isf(LEVEL_ERROR / num_rivals / 2, num_blocks - 1)) * error
