@@ -169,10 +169,13 @@ class Measure(ABC):
     Attributes:
         metrics: Metrics that `summarize` returns. Their names are unique among all measures of a task.
         rows: Names in the state that hold one row for each sample.
+        units: What the parts of the units' keys are, in their order, such as ``("catchment", "year")``: verdicts over
+            places and years draw blocks of one part. Seasons are no blocks.
     """
 
     metrics: tuple[Metric, ...]
     rows: frozenset[str] = frozenset()
+    units: tuple[str, ...] = ()
 
     @abstractmethod
     def add(self, outputs: Outputs, batch: Batch) -> State:

@@ -152,6 +152,13 @@ class Notice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyExtended:
+    """A study has more trials than it began with: those that have ended asked for them."""
+
+    num_trials: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyEnded:
     """The study ended: no trial runs any more."""
 
@@ -174,6 +181,7 @@ Event = (
     | TrialEnded
     | TrialKept
     | Notice
+    | StudyExtended
     | StudyEnded
 )
 

@@ -201,6 +201,8 @@ class Study(Knobs):
     """No trial begins if the next `lookahead` are expected to improve the best value by less, in the metric's unit."""
     lookahead: int = Field(default=10, ge=1)
     """Trials whose expected improvement is shown while the search runs, and compared with `min_improvement`."""
+    matters: float | None = Field(default=None, gt=0)
+    """Smallest difference of the objective that matters, for verdicts; None takes the spread over seeds."""
     first_trials: tuple[dict[str, Any], ...] = ()
     """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""
     grid: InstanceOf[Grid] | None = Field(default=None, exclude=True, repr=False)

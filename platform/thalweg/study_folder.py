@@ -155,6 +155,26 @@ class StudyFolder:
         return self.path / "pictures" / "importance"
 
     @property
+    def confirmation(self) -> Path:
+        """File with the plan of a confirmation."""
+        return self.path / "confirmation.json"
+
+    @property
+    def verdict(self) -> Path:
+        """Folder of what a confirmation found: picture, JSON and table."""
+        return self.path / "verdict"
+
+    @property
+    def test_scores(self) -> Path:
+        """File with the metrics of the runs of a confirmation on the split ``test``."""
+        return self.path / "test_scores.json"
+
+    @property
+    def test_readings(self) -> Path:
+        """File that logs when the split ``test`` was read for a study, and by which command."""
+        return self.path / "test_readings.json"
+
+    @property
     def mlflow_state(self) -> Path:
         """File that records how far the spools were delivered to MLflow."""
         return self.path / "mlflow.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from thalweg.analysis.comparison import BestBaseline, Comparison
@@ -12,6 +12,7 @@ from thalweg.events import (
     BaselineEvaluated,
     Event,
     StudyEnded,
+    StudyExtended,
     StudyStarted,
     TrialEnded,
     TrialProgress,
@@ -188,6 +189,8 @@ class Standing:
         if isinstance(event, StudyStarted):
             self.study = event
             self._recall()
+        elif isinstance(event, StudyExtended) and self.study is not None:
+            self.study = replace(self.study, num_trials=event.num_trials)
         elif isinstance(event, StudyEnded):
             self.ended = event
         elif isinstance(event, BaselineEvaluated) and self.study is not None:

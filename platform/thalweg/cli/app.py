@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from thalweg.cli import check, data, look, new, results, search, show, train
+from thalweg.cli import check, confirm, data, look, new, results, search, show, train
 from thalweg.errors import ThalwegError
 from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, signal_of
@@ -81,7 +81,15 @@ def thalweg() -> None:
 
 _SHORT = (results.best, show.show, look.studies, look.spaces, look.families, look.describe)
 _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
-    "Search": (check.check, search.search, train.train, results.best, results.ui, show.show),
+    "Search": (
+        check.check,
+        search.search,
+        confirm.confirm,
+        train.train,
+        results.best,
+        results.ui,
+        show.show,
+    ),
     "Look around": (look.studies, look.spaces, look.families, look.describe),
 }
 _DATA: Mapping[str, Callable[..., None]] = {

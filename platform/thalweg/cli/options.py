@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -72,6 +74,11 @@ def terminal() -> Console:
 def teller(console: Console) -> Callable[[str], None]:
     """Returns a function that prints a sentence for people as it is, without markup."""
     return lambda text: console.print(text, markup=False, soft_wrap=True)
+
+
+def typed_command() -> str:
+    """Returns the command as it was typed."""
+    return shlex.join(["thalweg", *sys.argv[1:]])
 
 
 def assignments(values: list[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal
+from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal, typed_command
 from thalweg.errors import ConfigError
 
 _PARTS = "`encoders` of water_mae, `images` of rgb_lidar, `encoder` of geo_contrastive"
@@ -47,6 +47,7 @@ def best(
     from thalweg.analysis import held_out, studies
     from thalweg.analysis.best import export_best
     from thalweg.analysis.pictures import pictures_of_best
+    from thalweg.analysis.verdict import sealed_split
     from thalweg.console import best_view
     from thalweg.tracking.address import check_tracking, default_uri
 
@@ -66,9 +67,11 @@ def best(
         for sentence in pictures_of_best(record, directory, uri, data):
             tell(sentence)
     if test:
+        read = sealed_split.log_reading(directory, typed_command(), "the best trial")
         found = held_out.evaluate_best(record, data, at)
         best_view.show_held_out(record, found, console)
         tell(held_out.track(record, found, directory, uri))
+        tell(sealed_split.told(read))
 
 
 def _goes_somewhere(at: str, part: str | None, export: Path | None, test: bool) -> None:

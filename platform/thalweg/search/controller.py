@@ -5,7 +5,7 @@ The adapters for Ray Tune (`tune_adapters`) only translate; tests drive the cont
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
 from thalweg.config import active
@@ -34,6 +34,7 @@ class StudyController:
         num_lanes: Trials that run at the same time.
         describe: Returns tags and documents for the records of a new trial.
         limit: Returns why no trial should begin any more; empty if more should.
+        extend: Called once all trials have ended; returns whether it added some to the ledger.
 
     Attributes:
         failure: The error that ended the search early; None if there was none.
@@ -49,6 +50,7 @@ class StudyController:
         num_lanes: int,
         describe: Callable[[Proposal], tuple[Mapping[str, str], Mapping[str, str]]] | None = None,
         limit: Callable[[], str] = str,
+        extend: Callable[[], bool] | None = None,
     ) -> None:
         self.failure: Exception | None = None
         self.limit = ""
@@ -57,12 +59,12 @@ class StudyController:
         self._publish = publish
         self._num_lanes = num_lanes
         self._describe = describe or (lambda proposal: ({}, {}))
+        self._extend = extend
         self._running: dict[int, Report | Refusal | None] = {}  # last answer by number
         self._described: set[int] = set()  # trials whose documents were published
         self._answered_at: dict[int, float] = {}
         self._num_rejections = 0
-        self._any_began = False
-        self.stopping = False
+        self._any_began = self.stopping = False
 
     @property
     def running(self) -> tuple[int, ...]:
@@ -122,9 +124,7 @@ class StudyController:
 
     def fail(self, number: int, reason: str, ended_as: EndedAs) -> None:
         """Ends a trial as failed, with the reason as a sentence and as a word: it has no retries left."""
-        if (
-            number not in self._running or self.failure is not None
-        ):  # its error may be the one that stops the study
+        if number not in self._running or self.failure is not None:  # its error may be what stops the study
             return
         try:
             self._end(number, ended_as, reason)
@@ -152,9 +152,9 @@ class StudyController:
 
     def _propose(self) -> Proposal | Literal["wait", "finished"]:
         while True:
-            if self._ending or not self._ledger.num_open():
+            if self._ending or not (self._ledger.num_open() or _may_grow(self._extend, self._running)):
                 return "finished"
-            if len(self._running) >= self._num_lanes:
+            if len(self._running) >= self._num_lanes or not self._ledger.num_open():
                 return "wait"
             self.limit = self.limit or self._limit()
             if self.limit:
@@ -285,6 +285,11 @@ def _progress(number: int, report: Report, documents: Mapping[str, str]) -> Tria
         provenance={name: str(value) for name, value in report.provenance.items()},
         documents=documents,
     )
+
+
+def _may_grow(extend: Callable[[], bool] | None, running: Collection[int]) -> bool:
+    """Returns whether a study has more trials: the values of running ones decide, then `extend` adds some or none."""
+    return extend is not None and (bool(running) or extend())
 
 
 def _is_last(answer: Report | Refusal) -> bool:

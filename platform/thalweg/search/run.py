@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from thalweg.events import (
     Listener,
     Notice,
     StudyEnded,
+    StudyExtended,
     StudyStarted,
     TrialEnded,
     TrialKept,
@@ -42,6 +43,7 @@ from thalweg.search.provenance import provenance
 from thalweg.search.stopping import limits
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import extend as extend_study
 from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
 from thalweg.search.store.storage import RUNS
 from thalweg.search.store.warm_start import StartingPoints, tags
@@ -49,6 +51,9 @@ from thalweg.stage_contract import Stage
 from thalweg.study_folder import StudyFolder, checkpoints_of
 from thalweg.training import baselines
 from thalweg.training.checkpoints.places import lies_in, relative, remove
+
+Extend = Callable[[StudyRecord], Sequence[Mapping[str, Any]]]
+"""Returns the parameter sets that a study is to try next, from its trials so far; none if it has enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,19 +161,27 @@ class Broadcast:
                 remove(self._folder.trial(name), self._folder.path)
 
 
-def search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
+def search(
+    prepared: Prepared, options: Options, listeners: Sequence[Listener], extend: Extend | None = None
+) -> StudyRecord:
     """Runs a study until all its trials have ended, or until Ctrl-C, and returns its record.
 
     A study that exists under this name is continued. The first Ctrl-C lets every running trial reach its next
     evaluation. The second one stops at once, and so does SIGTERM. Listeners are closed at the end; Ctrl-C then ends
     the wait for one of them and nothing else.
 
+    Args:
+        prepared: The study.
+        options: Where and how it runs.
+        listeners: Receivers of its events.
+        extend: Called whenever all trials have ended, on lanes that are still warm; None adds no trials.
+
     Raises:
         ThalwegError: The study cannot start or cannot go on; the trials so far stay recorded.
     """
     with ending_raises():
         try:
-            return _search(prepared, options, listeners)
+            return _search(prepared, options, listeners, extend)
         finally:
             _close(listeners)
 
@@ -192,7 +205,9 @@ def _close_patiently(listener: Listener) -> None:
             raise
 
 
-def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener]) -> StudyRecord:
+def _search(
+    prepared: Prepared, options: Options, listeners: Sequence[Listener], extend: Extend | None
+) -> StudyRecord:
     _make_writable(options.directory)
     ledger = Ledger.open(
         options.directory,
@@ -219,7 +234,7 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
         ledger.judge_by(lambda config: _stages(prepared.family, config))
         over = _limit(ledger) if ledger.num_open() else "all trials had ended before"
         if not over:
-            ended = _run(prepared, options, ledger, broadcast)
+            ended = _run(prepared, options, ledger, broadcast, extend)
         else:
             broadcast(_started(prepared, options, ledger, num_lanes=0))
             broadcast.tell(ledger.notes)
@@ -244,7 +259,9 @@ def _search(prepared: Prepared, options: Options, listeners: Sequence[Listener])
     return record
 
 
-def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast) -> StudyEnded:
+def _run(
+    prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast, extend: Extend | None
+) -> StudyEnded:
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
     ledger.starting_points.freeze(prepared.config)  # before anything is booked
@@ -261,6 +278,7 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
             num_lanes=num_lanes,
             describe=lambda proposal: describe(prepared, proposal, ledger.starting_points),
             limit=lambda: _limit(ledger),
+            extend=None if extend is None else lambda: _extended(ledger, broadcast, extend),
         )
         if ledger.num_recovered:
             text = f"trials that an earlier session left running and that go on: {ledger.num_recovered}"
@@ -288,6 +306,15 @@ def _run(prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadc
 def _limit(ledger: Ledger) -> str:
     study = ledger.space.study
     return limits.reached(study, ledger.trials()) if limits.has_limits(study) else ""
+
+
+def _extended(ledger: Ledger, broadcast: Broadcast, extend: Extend) -> bool:
+    """Adds the trials that those so far ask for; returns whether there are some."""
+    trials = extend(ledger.read())
+    if trials:
+        extend_study(ledger, trials)
+        broadcast(StudyExtended(num_trials=ledger.space.study.num_trials))
+    return bool(trials)
 
 
 def _stages(family: str, config: FamilyConfig) -> tuple[Stage, ...]:

@@ -36,6 +36,7 @@ class Space:
         doc: First line of the function's or the module's docstring.
         overrides: What options of a command replace, by their names: the ``dataset`` of all configurations, the
             ``samples`` of the study. See `thalweg.search.overrides`.
+        confirms: Study whose configurations it trains again; None for a search.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Space:
     config_type: type[FamilyConfig]
     doc: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    confirms: str | None = None
 
     def __call__(self, trial: Trial) -> FamilyConfig:
         """Calls the function with a trial, checks the configuration and returns it.

@@ -1,9 +1,10 @@
-"""Additions to MLflow beside the record of a study: pictures, hold-out metrics, and explorations of data sets."""
+"""Additions to MLflow beside the record of a study: pictures, hold-out metrics, verdicts, explorations of data sets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -239,3 +240,77 @@ def _tags_of_look(name: str, found: Exploration) -> dict[str, str]:
     return naming.tags(
         {"thalweg.kind": "data", "thalweg.data_set": name, "thalweg.fingerprint": found.fingerprint}
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictRun:
+    """What MLflow records of one configuration of a confirmation: a run of its own, for means over seeds.
+
+    Attributes:
+        name: Name of the run; one of the same name is written anew.
+        metrics: Mean, ends of the interval and spread, by name.
+        tags: Verdict and role.
+        params: What the configuration is.
+    """
+
+    name: str
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+
+
+def add_verdict(
+    uri: str, study: str, directory: Path, tags: Mapping[str, str], groups: Sequence[VerdictRun], folder: Path
+) -> str | None:
+    """Writes a verdict into MLflow: tags and files of the study's own run, and a run below it for each configuration.
+
+    Args:
+        uri: MLflow's address, which `check_tracking` accepted.
+        study: Name of the confirmation and of its experiment.
+        directory: Its folder, absolute.
+        tags: The verdict in words, by rival.
+        groups: The configurations.
+        folder: Folder of the files of the verdict.
+
+    Returns:
+        The run's id; None if MLflow has no such run.
+
+    Raises:
+        ConnectionFailed: MLflow does not accept it.
+    """
+    client = connect(uri)
+    with _accepted("the verdict", f"it lies in {folder}, or choose another --tracking-uri"):
+        run = _find(client, study, directory, "'study'")
+        if run is None:
+            return None
+        parent = str(run.info.run_id)
+        for name, value in naming.tags(tags).items():
+            client.set_tag(parent, name, value)
+        client.log_artifacts(parent, str(folder), VERDICT)
+        own = {name: run.data.tags[name] for name in _OF_STUDY if name in run.data.tags}
+        for group in groups:
+            _write_group(client, str(run.info.experiment_id), parent, own, group)
+        return parent
+
+
+VERDICT = "verdict"
+_OF_STUDY = ("thalweg.study", "thalweg.id", "thalweg.identity", "thalweg.directory", "mlflow.source.name")
+
+
+def _write_group(
+    client: MlflowClient, experiment: str, parent: str, own: Mapping[str, str], group: VerdictRun
+) -> None:
+    known = client.search_runs(
+        [experiment], f"tags.`thalweg.kind` = 'group' and tags.`mlflow.parentRunId` = '{parent}'"
+    )
+    run = next((each.info.run_id for each in known if each.info.run_name == group.name), None)
+    if run is None:
+        made = {**own, "thalweg.kind": "group", "mlflow.parentRunId": parent, **group.tags}
+        run = client.create_run(experiment, run_name=group.name, tags=naming.tags(made)).info.run_id
+        for name, text in group.params.items():
+            client.log_param(run, naming.key(name), text)
+    for name, text in naming.tags(group.tags).items():
+        client.set_tag(run, name, text)
+    for name, number in naming.finite(group.metrics)[0].items():
+        client.log_metric(run, naming.key(name), number, step=int(group.metrics.get("seeds", 0)))
+    client.set_terminated(run, "FINISHED")

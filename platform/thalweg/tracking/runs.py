@@ -19,6 +19,7 @@ from thalweg.events import (
     EndedAs,
     Event,
     StudyEnded,
+    StudyExtended,
     StudyStarted,
     TrialEnded,
     TrialKept,
@@ -140,6 +141,8 @@ class StudyRuns:
                 self._record_progress(event, time_ms, batch)
             case TrialEnded():
                 self._end_trial(event, time_ms, batch)
+            case StudyExtended():
+                self._state.started["num_trials"] = event.num_trials
             case StudyEnded():
                 batch.send()
                 self._end_study(event, time_ms)
@@ -250,14 +253,12 @@ class StudyRuns:
             values[OBJECTIVE] = event.value
         batch.add_metrics(run.run_id, values, event.samples, time_ms)
         status = word(event)
-        early = f"stopped early after {event.samples:,} samples" if status == "pruned" else ""
-        reason = event.reason or early
+        reason = event.reason or _early(status, event.samples)
         tags = {"status": status, ENDED_AS: _word(event), "reason": reason}
         if event.status == "complete":  # the study deletes the others'
             tags["checkpoint"] = event.checkpoint or ""
             self._keep_unit_sums(run.run_id, trial_name(event.number))
-        note = reason if event.interrupted else f"{status}: {reason}"
-        tags[NOTE] = note if reason else ""
+        tags[NOTE] = reason if event.interrupted or not reason else f"{status}: {reason}"
         batch.add_tags(run.run_id, naming.tags(tags))
         batch.end(run.run_id, _MLFLOW_STATUS[status], time_ms)
         state.ended[str(event.number)] = status
@@ -350,6 +351,10 @@ def _offer_views(client: MlflowClient, state: DeliveryState, event: TrialStarted
         tags = pages.experiment_tags(searched, state.started["mode"], time_ms)
         for name, value in tags.items():
             client.set_experiment_tag(state.experiment_id, name, value)
+
+
+def _early(status: str, samples: int) -> str:
+    return f"stopped early after {samples:,} samples" if status == "pruned" else ""
 
 
 def word(event: TrialEnded) -> str:

@@ -39,6 +39,7 @@ _KINDS: dict[str, type[Event]] = {
         events.TrialEnded,
         events.TrialKept,
         events.Notice,
+        events.StudyExtended,
         events.StudyEnded,
     )
 }

@@ -15,7 +15,7 @@ from thalweg.errors import OutputError, SpaceError, StudyError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted
 from thalweg.search.controller import StudyController
 from thalweg.search.space import Space, load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger, Proposal, extend
 from thalweg.training.messages import Refusal
 
 Make = Callable[..., Space]
@@ -403,3 +403,27 @@ def test_workers_that_were_replaced_are_told(make_space: Make, open_ledger: Open
     assert [notice.text for notice in stage.of(Notice)] == [
         f"trial {number} went on in new workers: it was no more"
     ]
+
+
+def test_trials_that_have_ended_may_ask_for_more_on_the_same_lanes(
+    make_space: Make, open_ledger: Open
+) -> None:
+    ledger, asked = open_ledger(make_space(num_trials=2)), [0]
+
+    def grow() -> bool:
+        asked[0] += 1
+        if asked[0] > 1:
+            return False
+        extend(ledger, [{"x": 0.5, "width": 3, "kind": "plain"}])
+        return True
+
+    stage = Stage(ledger, num_lanes=2, extend=grow)
+    first, second = stage.begin(), stage.begin()
+    stage.finish(first)
+    assert stage.controller.propose() == "wait" and not asked[0]  # the other one decides with it
+    stage.finish(second)
+    third = stage.begin()
+    assert ledger.trials()[third].params == {"x": 0.5, "width": 3, "kind": "plain"}
+    assert ledger.read().definition["study"]["num_trials"] == 3
+    stage.finish(third)
+    assert stage.controller.propose() == "finished"

@@ -12,9 +12,11 @@ from thalweg.dataset_contract import Exploration
 from thalweg.errors import ConnectionFailed
 from thalweg.tracking.additions import (
     EXPERIMENT,
+    VerdictRun,
     add_hold_out,
     add_pictures,
     add_study_pictures,
+    add_verdict,
     record_look,
     tag_front,
 )
@@ -241,3 +243,30 @@ def test_files_that_mlflow_does_not_take_are_still_named(
     monkeypatch.setattr("mlflow.MlflowClient.log_artifacts", refuse)
     with pytest.raises(ConnectionFailed, match=f"got disk full; they lie in {written}.*--tracking-uri"):
         record_look(uri, study, written, FOUND)
+
+
+def test_a_verdict_is_tags_of_its_study_and_a_run_for_each_configuration(
+    uri: str, client: MlflowClient, study: str, make: Any, folder: Path, tmp_path: Path
+) -> None:
+    def group(mean: float, verdict: str) -> VerdictRun:
+        return VerdictRun(
+            name="trial 7 over seeds",
+            metrics={"objective": mean, "spread": 0.1, "low": float("nan"), "seeds": 3.0},
+            tags={"verdict": verdict},
+            params={"configuration": "trial 7"},
+        )
+
+    told = {"verdict/trial 7": "cannot tell over 3 seeds"}
+    assert add_verdict(uri, study, make.folder, told, [group(0.5, "cannot tell")], folder) is None
+    tell(client, make, tmp_path / "artifacts", 0)
+    run = add_verdict(uri, study, make.folder, told, [group(0.5, "cannot tell")], folder)
+    assert run is not None and client.get_run(run).data.tags["verdict/trial 7"] == "cannot tell over 3 seeds"
+    assert len(client.list_artifacts(run, "verdict")) == 2
+    add_verdict(uri, study, make.folder, {"verdict/trial 7": "beats"}, [group(0.6, "beats")], folder)
+    assert client.get_run(run).data.tags["verdict/trial 7"] == "beats"
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id], "tags.`thalweg.kind` = 'group'")
+    assert found.data.tags["mlflow.parentRunId"] == run and found.data.tags["verdict"] == "beats"
+    assert (found.data.metrics["objective"], found.data.params["configuration"]) == (0.6, "trial 7")
+    assert "low" not in found.data.metrics and found.info.status == "FINISHED"

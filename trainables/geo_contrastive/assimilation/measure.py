@@ -28,6 +28,8 @@ class Assimilation(Measure):
         variables: Names of the variables.
     """
 
+    units = ("year", "season")
+
     def __init__(self, variables: Sequence[str]) -> None:
         self._variables = tuple(variables)
         self.metrics = (

@@ -37,6 +37,8 @@ class EnsembleScores(Measure):
         variables: Names of the variables.
     """
 
+    units = ("year", "season")
+
     def __init__(self, variables: Sequence[str]) -> None:
         self._variables = tuple(variables)
         self.metrics = (
@@ -102,6 +104,8 @@ class PointScore(Measure):
     Args:
         variables: Names of the variables.
     """
+
+    units = ("year", "season")
 
     def __init__(self, variables: Sequence[str]) -> None:
         self._variables = tuple(variables)

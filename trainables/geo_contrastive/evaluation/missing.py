@@ -70,6 +70,8 @@ class WithoutVariables(Measure):
         sets: Sets of missing ones.
     """
 
+    units = ("year", "season")
+
     def __init__(self, variables: Sequence[str], sets: Missing) -> None:
         self._variables = tuple(variables)
         self._sets = tuple(tuple(missing) for missing in sets)

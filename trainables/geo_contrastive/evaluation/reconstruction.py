@@ -69,6 +69,8 @@ class Reconstruction(Measure):
         variables: Names of the variables.
     """
 
+    units = ("year", "season")
+
     def __init__(self, variables: Sequence[str]) -> None:
         self._variables = tuple(variables)
         self.metrics = (

@@ -70,6 +70,8 @@ class ForecastSkill(Measure):
         variables: Names of the variables.
     """
 
+    units = ("year", "season")
+
     metrics = _metrics()
 
     def __init__(self, variables: Sequence[str]) -> None:

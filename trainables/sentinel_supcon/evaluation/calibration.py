@@ -30,6 +30,8 @@ class Calibration(Measure):
         metrics: ``calibration_error``.
     """
 
+    units = ("place",)
+
     metrics = (
         Metric(
             name="calibration_error",

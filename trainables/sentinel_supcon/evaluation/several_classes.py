@@ -37,6 +37,8 @@ class SeveralClasses(Measure):
         metrics: Cross-entropy, exact matches, averages over classes, and the recall of each class.
     """
 
+    units = ("place",)
+
     def __init__(self, knobs: DataKnobs) -> None:
         self._target = Target(knobs)
         self._labels = [metric_label(name) for name in knobs.valid_classes]

@@ -36,6 +36,8 @@ class Skill(Measure):
         judged: Names of those that enter the mean.
     """
 
+    units = ("place", "year")
+
     def __init__(self, modalities: ModalitySet, judged: Collection[str]) -> None:
         self._modalities, self._judged = modalities, judged
         each = (_skill("", f"hidden {row.words}", row) for row in modalities)
@@ -57,6 +59,8 @@ class SkillAtOtherRatios(Measure):
         modalities: All modalities.
         judged: Names of those that enter the mean.
     """
+
+    units = ("place", "year")
 
     def __init__(self, modalities: ModalitySet, judged: Collection[str]) -> None:
         self._modalities, self._judged = modalities, judged
@@ -93,6 +97,8 @@ class Efficiency(Measure):
     Args:
         modalities: All modalities.
     """
+
+    units = ("place", "year")
 
     def __init__(self, modalities: ModalitySet) -> None:
         self._modalities = modalities

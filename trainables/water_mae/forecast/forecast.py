@@ -243,6 +243,8 @@ class ForecastEfficiency(Measure):
         row: The series that is forecast.
     """
 
+    units = ("place", "year")
+
     def __init__(self, row: Modality) -> None:
         self._row = row
         unit = f" in {row.unit}" if row.unit not in ("", "1") else ""

@@ -147,7 +147,7 @@ class Classification(Measure):
         metrics: Sequence[Metric] | None = None,
         units: Sequence[str] = (),
     ) -> None:
-        self._units = tuple(units)
+        self.units = tuple(units)
         self._classes = tuple(classes)
         self._scores, self._labels = scores, labels
         self._ignored = ignored
@@ -157,9 +157,9 @@ class Classification(Measure):
     def add(self, outputs: Outputs, batch: Batch) -> State:
         """Sums confusion and cross-entropy of a batch; nothing if the outputs lack the scores."""
         found = self.per_sample(outputs, batch)
-        if not self._units or not found:
+        if not self.units or not found:
             return {name: values.sum(0) for name, values in found.items()}
-        units = torch.stack([batch[name] for name in self._units], dim=1)
+        units = torch.stack([batch[name] for name in self.units], dim=1)
         return {name: PerUnit.of(units, values) for name, values in found.items()}
 
     def per_sample(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:

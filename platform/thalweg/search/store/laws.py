@@ -15,6 +15,7 @@ from thalweg.search.space import Space
 _LAWS = {  # settings that may not change while a name is in use, in words
     "space": "search space",
     "family": "family",
+    "confirms": "study that it confirms",
     "metric": "metric",
     "mode": "mode",
     "overrides": "data set",
@@ -32,6 +33,7 @@ def definition_of(space: Space) -> dict[str, Any]:
     return {
         "space": space.module_name,
         "family": space.config_type.__module__.rpartition(".")[0],
+        "confirms": space.confirms,
         "metric": study.metric,
         "mode": study.mode,
         "overrides": dict(space.overrides),

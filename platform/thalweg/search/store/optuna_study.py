@@ -372,6 +372,15 @@ class Ledger:
         self._live.pop(number, None)
 
 
+def extend(ledger: Ledger, trials: Sequence[Mapping[str, Any]]) -> None:
+    """Adds parameter sets to a study's first trials, and as many to its number of trials."""
+    study = ledger.space.study
+    ledger.space = ledger.space.with_settings(
+        first_trials=(*study.first_trials, *trials), num_trials=study.num_trials + len(trials)
+    )
+    write_definition(ledger._study, ledger.space)
+
+
 def _judge_later(trial: optuna.Trial, stages: tuple[Stage, ...], study: Study) -> None:
     """Notes if a trial trains what its metric needs only after the first rung."""
     if study.rungs and (samples := judged_from(stages, study)) > study.rungs[0]:

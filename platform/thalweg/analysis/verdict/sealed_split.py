@@ -1,0 +1,141 @@
+"""The sealed split ``test``: runs are evaluated on it once, and every reading is logged for ever."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from thalweg.analysis.comparison import BestBaseline, Comparison
+from thalweg.analysis.verdict.confirmed import Confirmed, judge
+from thalweg.errors import StudyError
+from thalweg.files import atomic_file, locked, writing
+from thalweg.search.store.records import StudyRecord
+from thalweg.study_folder import StudyFolder
+from thalweg.wording import counted
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reading of the split ``test`` for a study.
+
+    Attributes:
+        when: Date and time in UTC, ISO 8601.
+        command: The command that read it.
+        what: What was evaluated.
+    """
+
+    when: str
+    command: str
+    what: str
+
+
+def readings(directory: Path) -> list[Reading]:
+    """Returns the readings for a study, the first one first; ``directory`` is its folder.
+
+    Raises:
+        StudyError: Their log is damaged.
+    """
+    file = StudyFolder(directory).test_readings
+    try:
+        return [Reading(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return []
+    except (TypeError, ValueError) as error:
+        raise StudyError(
+            f"the log of readings of the split test must be whole, got {file} ({error}); put it back: without it "
+            "nobody knows how often the split was read"
+        ) from None
+
+
+def log_reading(directory: Path, command: str, what: str) -> list[Reading]:
+    """Logs a reading before it begins, and returns all readings for the study.
+
+    Args:
+        directory: Folder of the study that was searched.
+        command: The command.
+        what: What is evaluated.
+
+    Raises:
+        OutputError: The log cannot be written; nothing is read then.
+    """
+    file = StudyFolder(directory).test_readings
+    way_out = "free space; nothing was read"
+    with writing("the log of readings", file, way_out), locked(file.with_suffix(".lock"), temporary=True):
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        known = [*readings(directory), Reading(now, command, what)]
+        with atomic_file(file) as draft:
+            draft.write_text(json.dumps([asdict(each) for each in known], indent=1), encoding="utf-8")
+    return known
+
+
+def told(known: Sequence[Reading]) -> str:
+    """Returns a sentence on how often the split was read, and when first."""
+    if not known:
+        return "the split test was never read"
+    first = known[0]
+    when = f"{first.when} by `{first.command}`"
+    if len(known) == 1:
+        return f"the split test was read once, {when}"
+    return (
+        f"the split test was read {counted(len(known), 'time')}, first {when}, last {known[-1].when} by "
+        f"`{known[-1].command}`: what was changed between readings was not chosen blindly"
+    )
+
+
+def on_test(
+    confirmed: Confirmed,
+    record: StudyRecord,
+    search: StudyRecord,
+    folders: tuple[Path, Path],
+    data_root: Path,
+    command: str,
+    tell: Callable[[str], None],
+) -> Confirmed:
+    """Evaluates the runs of a confirmation on the split ``test`` and judges them; what was evaluated is not read again.
+
+    Args:
+        confirmed: The verdict on validation.
+        record: The confirmation.
+        search: The study that it confirms.
+        folders: Folders of the confirmation and of the study.
+        data_root: Folder of the family's data sets.
+        command: The command, for the log.
+        tell: Called with sentences for people.
+
+    Raises:
+        ThalwegError: The data have no such split, or a checkpoint is gone.
+    """
+    file = StudyFolder(folders[0]).test_scores
+    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    known = {"runs": {}, "baselines": {}, **known}
+    trials = [trial for one in confirmed.repeated for trial in one.trials.values()]
+    due = [t for t in trials if t.status == "complete" and str(t.number) not in known["runs"]]
+    if due:
+        from thalweg.training.hold_out import evaluate  # torch and DeepSpeed
+
+        log_reading(folders[1], command, f"{counted(len(due), 'run')} of {record.name}")
+        for trial in due:
+            tell(f"evaluates trial {trial.number} of {record.name} on the split test")
+            found = evaluate(Path(trial.checkpoint or "none"), data_root)
+            known["runs"][str(trial.number)] = dict(found.test)
+            known["baselines"] = {name: dict(metrics) for name, metrics in found.baselines.items()}
+            with writing("metrics on the split test", file, "free space"), atomic_file(file) as draft:
+                draft.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    moved = tuple(_moved(trial, known["runs"], confirmed.metric) for trial in record.trials)
+    comparison = Comparison(known["baselines"], record.metrics, confirmed.metric, search.mode)
+    best: BestBaseline | None = comparison.best(confirmed.metric)
+    return judge(confirmed.plan, replace(record, trials=moved), search, best)
+
+
+def _moved(trial: Any, runs: Mapping[str, Mapping[str, float]], metric: str) -> Any:
+    """Returns the record of a trial with its metrics on the split ``test``; one that was not evaluated runs still."""
+    if trial.status != "complete":
+        return trial
+    found = runs.get(str(trial.number))
+    if found is None:
+        return replace(trial, status="running")
+    return replace(trial, metrics=found, value=found.get(metric))

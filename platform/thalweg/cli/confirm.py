@@ -1,0 +1,346 @@
+"""The command that trains the best configurations of a study again with fresh seeds, and says what holds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thalweg.cli.options import (
+    RUNS,
+    AcceptCodeChange,
+    Address,
+    Data,
+    Lanes,
+    Output,
+    Plain,
+    Storage,
+    Tracking,
+    teller,
+    terminal,
+    typed_command,
+)
+from thalweg.errors import ConfigError
+from thalweg.lanes.interruption import ending_at_once
+
+if TYPE_CHECKING:
+    from thalweg.analysis.comparison import BestBaseline
+    from thalweg.analysis.verdict.confirmed import Confirmed
+    from thalweg.search.confirmation.confirmation import Confirmation
+    from thalweg.search.run import Options
+    from thalweg.search.store.records import StudyRecord
+
+StudyToConfirm = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Name of a study; `thalweg studies` lists them.")
+]
+Numbers = Annotated[
+    str | None, typer.Option("--trials", help="Trials that run instead, the champion first: `4,15,1`.")
+]
+By = Annotated[str | None, typer.Option(help="Run the best trial of each option of a parameter instead.")]
+Seeds = Annotated[
+    int | None, typer.Option(help="Seeds of each configuration at most, 3 or more. \\[default: 8]")
+]
+Matters = Annotated[
+    float | None,
+    typer.Option(
+        help="Smallest difference of the objective that matters. \\[default: the spread over seeds]"
+    ),
+]
+_DEFAULT_SEEDS = 8
+
+
+def confirm(
+    study: StudyToConfirm,
+    trials: Numbers = None,
+    by: By = None,
+    seeds: Seeds = None,
+    matters: Matters = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Also judge on the split test; every reading is logged.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the verdict as JSON, for programs; needs --yes.")
+    ] = False,
+    lanes: Lanes = None,
+    output: Output = RUNS,
+    data: Data = None,
+    tracking_uri: Tracking = None,
+    address: Address = None,
+    storage: Storage = None,
+    accept_code_change: AcceptCodeChange = False,
+    plain: Plain = False,
+) -> None:
+    """Trains the best configurations of a study again with fresh seeds, and says which is better.
+
+    Examples: `thalweg confirm quickstart`, `thalweg confirm rgb_lidar_fusion --by fusion --seeds 12`
+
+    The champion, the next two and the baseline configuration run with the same new seeds, at full budget. It looks at
+    3, 5 and 8 seeds; what is settled runs no more. It says beats, same, loses, or that it cannot tell; on equal
+    configurations it names one in at most 5 % of studies. The same command goes on with one that was stopped.
+    """
+    from thalweg.analysis import studies
+
+    record = studies.find(output, study, storage)
+    asked = _Asked(trials=trials, by=by, seeds=seeds, matters=matters)
+    console = terminal()
+    tell = teller(console) if not as_json else lambda text: None
+    with ending_at_once():
+        from thalweg.search import run
+        from thalweg.search.confirmation.confirmation import name_of
+        from thalweg.tracking.address import check_tracking, default_uri
+    check_tracking(uri := tracking_uri or default_uri())
+    options = run.Options(
+        name=name_of(study),
+        output=output,
+        storage=storage,
+        address=address,
+        accept_code_change=accept_code_change,
+    )
+    plan = _plan(record, asked, options.directory)
+    number = _carried_out(plan, record, options, uri, data, lanes, yes, as_json, plain)
+    found, at_test = _judged(plan, record, options, data, tell, test=test and not number)
+    folder = _kept(found, record, options, uri, tell)
+    _show(found, at_test, options, folder, output / study, as_json)
+    raise typer.Exit(128 + number if number else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the options ask for; None takes what the plan has, or the default."""
+
+    trials: str | None
+    by: str | None
+    seeds: int | None
+    matters: float | None
+
+    @property
+    def numbers(self) -> list[int]:
+        words = (self.trials or "").replace(",", " ").split()
+        if not all(word.isdecimal() for word in words):
+            raise ConfigError(f"--trials must be numbers of trials, such as 4,15,1, got {self.trials!r}")
+        return [int(word) for word in words]
+
+
+def _plan(record: StudyRecord, asked: _Asked, directory: Path) -> Confirmation:
+    """Returns the plan of a confirmation that began, else a new one, which is not written yet."""
+    from dataclasses import replace
+
+    from thalweg.analysis.verdict.looks import MIN_SEEDS
+    from thalweg.search.confirmation import confirmation
+    from thalweg.search.confirmation.contenders import contenders, num_stopped
+
+    if record.definition.get("confirms"):
+        raise ConfigError(
+            f"a search is confirmed, got {record.name!r}, which confirms {record.definition['confirms']!r}; name that"
+        )
+    known = confirmation.read_plan(directory)
+    number = asked.seeds or (len(known.seeds) if known else _DEFAULT_SEEDS)
+    if number < MIN_SEEDS:
+        raise ConfigError(
+            f"a verdict needs at least {MIN_SEEDS} seeds, got --seeds {number}: fewer have no spread to judge by"
+        )
+    matters = asked.matters
+    if matters is None:
+        matters = known.matters if known else record.definition["study"].get("matters")
+    if matters is not None and not matters > 0:
+        raise ConfigError(f"a difference that matters must be more than 0, got --matters {matters:g}")
+    if known is None or asked.trials or asked.by:
+        chosen = contenders(record, numbers=asked.numbers, by=asked.by)
+    else:
+        chosen = known.contenders
+    plan = confirmation.Confirmation(
+        study=record.name,
+        contenders=chosen,
+        seeds=known.seeds
+        if known and number == len(known.seeds)
+        else confirmation.fresh_seeds(record, number),
+        matters=matters,
+        stopped=known.stopped if known else num_stopped(record),
+    )
+    if (known is not None and replace(plan, contenders=()) != replace(known, contenders=())) or (
+        known is not None and [one.name for one in chosen] != [one.name for one in known.contenders]
+    ):
+        raise ConfigError(
+            f"a confirmation keeps its configurations, seeds and what matters, got others than those in {directory}: "
+            "to choose them after a look would spoil its error; give the command without --trials, --by, --seeds and "
+            "--matters, or --output for another one"
+        )
+    return known or plan
+
+
+def _carried_out(
+    plan: Confirmation,
+    record: StudyRecord,
+    options: Options,
+    uri: str,
+    data: Path | None,
+    lanes: int | None,
+    yes: bool,
+    as_json: bool,
+    plain: bool,
+) -> int:
+    """Trains what the verdict needs; returns the number of the signal that stopped it, or 0."""
+    from thalweg.analysis.verdict.confirmed import judge
+    from thalweg.analysis.verdict.cost_ahead import cost_ahead
+    from thalweg.search.confirmation import confirmation
+
+    own = _own(options)
+    first = judge(plan, own, record, _baseline(plan, record, options))
+    if not first.wanted:
+        return 0
+    done = [run for run, _ in plan.runs(own)] if own is not None else []
+    _ask(plan, cost_ahead(plan, record, done, lanes), yes=yes, as_json=as_json)
+    space = confirmation.confirmed_space(plan, record, [*done, *first.wanted], num_lanes=lanes)
+    confirmation.adopt_starting_points(options.directory.parent / record.name, options.directory)
+    return _trained(space, plan, record, options, uri, data, plain=plain, quiet=as_json)
+
+
+def _trained(
+    space: Any,
+    plan: Confirmation,
+    record: StudyRecord,
+    options: Options,
+    uri: str,
+    data: Path | None,
+    *,
+    plain: bool,
+    quiet: bool,
+) -> int:
+    with ending_at_once():
+        from thalweg.analysis.studies import earlier_trials
+        from thalweg.analysis.verdict.confirmed import judge
+        from thalweg.console.live import make_view
+        from thalweg.events import Notice
+        from thalweg.search import run
+        from thalweg.search.confirmation.confirmation import write_plan
+        from thalweg.search.preflight import prepare
+        from thalweg.tracking.recorder import MLflowRecorder
+
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False) if quiet else terminal()
+    prepared = prepare(space, data, teller(console), options.starting_points)
+    write_plan(plan, options.directory)  # before any seed is seen
+
+    def extend(own: StudyRecord) -> Any:
+        return plan.params(judge(plan, own, record, _baseline(plan, record, options)).wanted)
+
+    recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
+    view = make_view(console, earlier_trials(options), plain=plain or quiet)
+    run.search(prepared, options, [recorder, view], extend)
+    return view.standing.signal
+
+
+def _ask(plan: Confirmation, ahead: Any, *, yes: bool, as_json: bool) -> None:
+    """Shows what a confirmation costs, and asks whether to start.
+
+    Raises:
+        ConfigError: There is nobody to ask.
+        Exit: The answer is no.
+    """
+    from thalweg.console.verdicts.confirm_view import show_plan
+
+    if not as_json:
+        show_plan(plan, ahead, terminal())
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise ConfigError("a confirmation asks before it trains, got no terminal to ask in; add --yes")
+    if not typer.confirm("start?", default=True):
+        raise typer.Exit(0)
+
+
+def _own(options: Options) -> StudyRecord | None:
+    """Returns the confirmation as far as it has come; None before it has begun."""
+    from thalweg.errors import StudyError
+    from thalweg.search.store.records import read_study
+
+    try:
+        return read_study(options.directory, options.name, options.storage)
+    except StudyError:  # opening it for the runs says what is wrong, if anything is
+        return None
+
+
+def _baseline(plan: Confirmation, record: StudyRecord, options: Options) -> BestBaseline | None:
+    """Returns the best baseline that the confirmation has evaluated."""
+    from thalweg.analysis.comparison import Comparison
+    from thalweg.study_folder import StudyFolder
+    from thalweg.training import baselines
+
+    found = baselines.read(StudyFolder(options.directory).checkpoints) or {}
+    metric = str(record.definition["metric"])
+    return Comparison(found, record.metrics, metric, record.mode).best(metric)
+
+
+def _judged(
+    plan: Confirmation,
+    record: StudyRecord,
+    options: Options,
+    data: Path | None,
+    tell: Callable[[str], None],
+    *,
+    test: bool,
+) -> tuple[Confirmed, Confirmed | None]:
+    """Returns the verdict on validation, over seeds and over units, and that on the split ``test``."""
+    from thalweg.analysis.declared import family_of
+    from thalweg.analysis.verdict.confirmed import judge
+    from thalweg.analysis.verdict.kept_units import compare_over_units
+    from thalweg.analysis.verdict.sealed_split import on_test
+    from thalweg.datasets.catalogue import data_root
+
+    own = _own(options)
+    found = judge(plan, own, record, _baseline(plan, record, options))
+    if own is None:
+        return found, None
+    family = family_of(record)
+    found = compare_over_units(found, options.directory, family)
+    if not test:
+        return found, None
+    folders = (options.directory, options.directory.parent / record.name)
+    root = data_root(family, data)
+    return found, on_test(found, own, record, folders, root, typed_command(), tell)
+
+
+def _kept(
+    found: Confirmed, record: StudyRecord, options: Options, uri: str, tell: Callable[[str], None]
+) -> Path:
+    """Writes the verdict into the confirmation's folder and into MLflow; returns the folder of its files."""
+    from thalweg.analysis.declared import comparable
+    from thalweg.analysis.verdict.verdict_files import rows, write_files
+    from thalweg.analysis.verdict.verdict_picture import draw_verdict
+    from thalweg.analysis.verdict.verdict_record import record_verdict
+
+    folder = write_files(found, rows(found, record, comparable(record)), options.directory)
+    draw_verdict(found, options.directory)
+    tell(record_verdict(found, options.name, options.directory, folder, uri))
+    return folder
+
+
+def _show(
+    found: Confirmed, at_test: Confirmed | None, options: Options, folder: Path, search: Path, as_json: bool
+) -> None:
+    from thalweg.analysis.verdict.sealed_split import readings, told
+    from thalweg.analysis.verdict.verdict_files import as_json as in_json
+    from thalweg.console.verdicts.confirm_view import show_confirmed
+    from thalweg.wording import as_seen
+
+    read = readings(search)
+    if as_json:
+        parts = {"validation": in_json(found), "test": None if at_test is None else in_json(at_test)}
+        print(json.dumps({**parts, "test_readings": [each.__dict__ for each in read]}, indent=1))
+        return
+    console = terminal()
+    show_confirmed(found, console)
+    if at_test is not None:
+        show_confirmed(at_test, console, split="test")
+    if read:
+        teller(console)(told(read))
+    teller(console)(
+        f"\nverdict, scores and picture in {as_seen(folder)}; thalweg show {options.name} lists the runs"
+    )

@@ -1,0 +1,116 @@
+"""The verdict of a confirmation: words beside runs, failures, and what is recommended."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+
+from thalweg.analysis.comparison import BestBaseline
+from thalweg.analysis.verdict.confirmed import Confirmed, judge
+from thalweg.search.confirmation.confirmation import Confirmation
+from thalweg.search.confirmation.contenders import Contender
+from thalweg.search.store.records import StudyRecord, TrialRecord
+
+Scores = Mapping[str, Sequence[float | None]]
+Judge = Callable[..., Confirmed]
+NOISE = (0.0, 0.02, -0.01, 0.01, -0.02, 0.015, -0.015, 0.005)
+
+
+@pytest.fixture
+def judged(make_trial: Callable[..., TrialRecord], make_record: Callable[..., StudyRecord]) -> Judge:
+    """Judges scores by configuration, the champion first; None is a run that failed."""
+
+    def judged(
+        scores: Scores, *, matters: float | None = 0.1, mode: str = "max", **more: object
+    ) -> Confirmed:
+        seconds = dict(zip(scores, more.pop("seconds", [60.0] * len(scores)), strict=True))  # type: ignore[call-overload]
+        contenders = tuple(
+            Contender(name=name, role="rival" if place else "champion", config={})
+            for place, name in enumerate(scores)
+        )
+        plan = Confirmation(study="rivers", contenders=contenders, seeds=tuple(range(8)), matters=matters)
+        runs = [(name, seed, value) for name, values in scores.items() for seed, value in enumerate(values)]
+        trials = [
+            make_trial(
+                number,
+                value,
+                status="failed" if value is None else "complete",
+                params={"configuration": name, "seed": seed},
+                seconds=seconds[name],
+            )
+            for number, (name, seed, value) in enumerate(runs)
+        ]
+        return judge(plan, make_record(*trials), make_record(mode=mode), **more)  # type: ignore[arg-type]
+
+    return judged
+
+
+def _words(confirmed: Confirmed) -> dict[str, str]:
+    return {one.rival: one.word for one in confirmed.findings}
+
+
+def test_a_champion_that_is_better_beats_and_is_used(judged: Judge) -> None:
+    better, worse = [1 + n for n in NOISE[:3]], [n / 2 for n in NOISE[:3]]
+    found = judged({"a": better, "b": worse, "c": [2 * n for n in worse]})
+    assert _words(found) == {"b": "beats", "c": "beats"} and not found.wanted
+    assert found.recommendation.name == "a" and found.recommendation.reason == "it beats all others"
+    low, high = found.findings[0].low, found.findings[0].high
+    assert low is not None and high is not None and low < 1.0 < high
+    as_loss = judged({"a": worse, "b": better, "c": better[::-1]}, mode="min")
+    assert _words(as_loss) == {"b": "beats", "c": "beats"} and as_loss.findings[0].difference > 0.9  # type: ignore[operator]
+
+
+def test_a_champion_that_loses_is_not_used(judged: Judge) -> None:
+    found = judged({"a": [n / 2 for n in NOISE[:3]], "b": [1 + n for n in NOISE[:3]]}, matters=0.01)
+    assert _words(found) == {"b": "loses"}
+    assert (found.recommendation.name, found.recommendation.reason) == ("b", "a loses to it")
+
+
+def test_of_the_same_the_cheaper_is_used(judged: Judge) -> None:
+    same = {"a": NOISE[:3], "b": NOISE[:3]}
+    found = judged(same, seconds=[60.0, 30.0])
+    assert _words(found) == {"b": "same"}
+    assert (found.recommendation.name, found.recommendation.reason) == (
+        "b",
+        "the same as a, in 50% of its time",
+    )
+    assert judged(same, seconds=[60.0, 58.0]).recommendation.name == "a"
+
+
+def test_what_cannot_be_told_says_what_it_would_take(judged: Judge) -> None:
+    found = judged({"a": NOISE, "b": [n + 0.005 for n in NOISE[::-1]]}, matters=0.004)
+    one = found.findings[0]
+    assert one.word == "cannot tell" and one.seeds == 8
+    assert one.needed is not None and one.needed > 8
+    assert one.needed_s == (one.needed - 8) * 120.0
+    assert found.recommendation.reason == "nothing is shown to be better"
+
+
+def test_failures_are_never_dropped_from_a_mean(judged: Judge) -> None:
+    found = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, None, 3.1]})
+    assert _words(found) == {"b": "unstable"}
+    assert found.repeated[1].mean is None and found.repeated[1].num_failed == 1
+    assert found.recommendation.name == "a"
+    champion = judged({"a": [3.0, None, 3.1], "b": [1.0, 1.1, 0.9]})
+    assert _words(champion) == {"b": "unstable"}
+    assert champion.recommendation.name == "b"
+    assert "1 of 3 runs of a failed" in champion.recommendation.reason
+    assert judged({"a": [3.0, None, 3.1], "b": [None, 1.1, 0.9]}).recommendation.name is None
+
+
+def test_a_baseline_enters_as_a_constant(judged: Judge) -> None:
+    climatology = BestBaseline("climatology", 0.2, "max")
+    found = judged(
+        {"a": [1 + n for n in NOISE[:3]], "b": [1 + n for n in NOISE[2::-1]]}, baseline=climatology
+    )
+    one = found.findings[-1]
+    assert (one.rival, one.kind, one.word) == ("climatology", "constant", "beats")
+    ridge = judged({"a": [1 + n for n in NOISE], "b": NOISE}, baseline=BestBaseline("ridge", 1.6, "max"))
+    assert ridge.findings[-1].word == "loses" and ridge.recommendation.name == "a"
+    assert "ridge, a baseline, is better still" in ridge.recommendation.reason
+
+
+def test_the_next_look_wants_what_is_missing_in_the_order_of_seeds(judged: Judge) -> None:
+    found = judged({"a": [1.0, 1.1], "b": [0.9]})
+    assert found.wanted == (("b", 1), ("a", 2), ("b", 2))
+    assert found.findings[0].seeds == 0
+    assert "no seeds are judged yet" in found.recommendation.reason

@@ -1,0 +1,203 @@
+"""`thalweg confirm` on lanes in this process: looks, resume, words, files and the sealed split."""
+
+import csv
+import json
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from local_lanes import local_lanes
+from typer.testing import Result
+
+from thalweg.events import Event, TrialEnded
+from thalweg.search.confirmation.confirmation import read_plan
+from thalweg.search.preflight import prepare
+from thalweg.search.run import Options, search
+from thalweg.search.space import load_space
+from thalweg.search.store.records import StudyRecord, read_study
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of SQLAlchemy, by MLflow
+RUNS = Path("thalweg_runs")
+
+
+class Quiet:
+    """Hears nothing."""
+
+    def handle(self, event: Event) -> None:
+        """Takes one event."""
+
+    def close(self) -> None:
+        """Nothing to deliver."""
+
+
+@pytest.fixture
+def toys(run: Callable[..., Result], untracked: None) -> Iterator[StudyRecord]:
+    """A study of the toy family, searched on a lane in this process, whose runs a confirmation joins."""
+    space = load_space("spaces.toys").with_settings(
+        num_trials=5,
+        samples=64,
+        num_evaluations=2,
+        num_lanes=1,
+        scheduler="none",
+        first_trials=(
+            {"trouble": "none", "lr": 1e-2, "width": 16},
+            {"trouble": "none", "lr": 2e-4, "width": 4},
+        ),
+    )
+    with local_lanes():
+        search(prepare(space, Path("data")), Options(name="toys", output=RUNS), [Quiet()])
+        yield read_study(RUNS / "toys", "toys")
+
+
+def _confirm(run: Callable[..., Result], *words: str) -> Result:
+    return run("confirm", "toys", "--plain", "--tracking-uri", "sqlite:///mlflow.db", *words)
+
+
+def _own() -> StudyRecord:
+    return read_study(RUNS / "toys.confirm", "toys.confirm")
+
+
+def test_a_study_is_confirmed_look_by_look(run: Callable[..., Result], toys: StudyRecord) -> None:
+    result = _confirm(run, "--yes", "--lanes", "1", "--matters", "0.001")
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.split())
+    champion = toys.best()
+    assert champion is not None and f"use trial {champion.number}" in text
+    assert "x at most 8 seeds" in text and "will see differences of about" in text
+    assert re.search(r"baseline|preset", text)
+    plan, own = read_plan(RUNS / "toys.confirm"), _own()
+    assert plan is not None
+    seeds = {trial.config["seed"] for trial in toys.trials}
+    assert not seeds & set(plan.seeds)
+    by_name: dict[str, list[int]] = {}
+    for trial in own.trials:
+        assert trial.status == "complete" and trial.samples == 64
+        by_name.setdefault(trial.params["configuration"], []).append(trial.params["seed"])
+        source = toys.trials[int(trial.params["configuration"].split()[1])]
+        assert {**trial.config, "seed": 0} == {**source.config, "seed": 0}
+    for taken in by_name.values():
+        assert len(taken) in (3, 5, 8) and sorted(taken) == sorted(plan.seeds[: len(taken)])
+    again = _confirm(run)
+    assert again.exit_code == 0 and len(_own().trials) == len(own.trials)
+    assert "starting" not in again.output
+
+
+def test_its_files_say_what_the_terminal_says(run: Callable[..., Result], toys: StudyRecord) -> None:
+    result = _confirm(run, "--yes", "--seeds", "3", "--json")
+    found = json.loads(result.stdout)["validation"]
+    stored = json.loads((RUNS / "toys.confirm/verdict/verdict.json").read_text())
+    assert stored == found and found["champion"] == f"trial {toys.ranking()[0].number}"
+    assert not found["open"] and len(found["seeds"]) == 3
+    with (RUNS / "toys.confirm/verdict/scores.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "mse"]
+    scores = {(row["model"], row["seed"]): float(row["score"]) for row in rows}
+    told = {(one["name"], s): v for one in found["configurations"] for s, v in one["scores"].items()}
+    assert scores == pytest.approx(told)
+    assert {row["dataset"] for row in rows} == {"waves"} and {row["num_trials"] for row in rows} == {"5"}
+    assert (RUNS / "toys.confirm/verdict/verdict.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_one_that_was_killed_and_resumed_says_the_same(
+    run: Callable[..., Result], toys: StudyRecord, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from thalweg.console import live
+
+    made, count = live.make_view, [0]
+
+    def killing(*given: object, **named: object) -> object:
+        view = made(*given, **named)  # type: ignore[arg-type]
+        handle = view.handle
+
+        def hears(event: Event) -> None:
+            handle(event)
+            if isinstance(event, TrialEnded):
+                count[0] += 1
+                if count[0] in (2, 11):
+                    signal.raise_signal(signal.SIGINT)
+
+        view.handle = hears  # type: ignore[method-assign]
+        return view
+
+    monkeypatch.setattr(live, "make_view", killing)
+    words = ("--yes", "--matters", "0.001", "--seeds", "5")
+    stopped = [_confirm(run, *words) for _ in range(4)]
+    assert stopped[0].exit_code == 130, stopped[0].output
+    assert stopped[-1].exit_code == 0, stopped[-1].output
+    resumed = json.loads((RUNS / "toys.confirm/verdict/verdict.json").read_text())
+    shutil.rmtree(RUNS / "toys.confirm")
+    monkeypatch.setattr(live, "make_view", made)
+    whole = _confirm(run, *words)
+    assert whole.exit_code == 0, whole.output
+    other = json.loads((RUNS / "toys.confirm/verdict/verdict.json").read_text())
+    for each in (resumed, other):
+        for one in each["configurations"]:
+            del one["seconds"]
+        for one in each["verdicts"]:
+            del one["needed_s"]
+    assert resumed == other
+
+
+@pytest.mark.slow
+def test_it_refuses_to_choose_anew_after_a_look(run: Callable[..., Result], toys: StudyRecord) -> None:
+    first = toys.ranking()[0].number
+    assert _confirm(run, "--yes", "--seeds", "3").exit_code == 0
+    assert _confirm(run, "--seeds", "3").exit_code == 0
+    for words in (("--seeds", "8"), ("--matters", "3"), ("--trials", f"{toys.ranking()[1].number},{first}")):
+        result = _confirm(run, "--yes", *words)
+        assert result.exit_code == 2 and "keeps its configurations" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--seeds", "2"), "at least 3 seeds"),
+        (("--trials", "99"), "no trial 99"),
+        (("--trials", "zero"), "must be numbers of trials"),
+        (("--by", "colour"), "options are those of a parameter or a knob"),
+        (("--trials", "0", "--by", "width"), "by --trials or by --by"),
+        (("--matters", "0"), "must be more than 0"),
+        ((), "got no terminal to ask in; add --yes"),
+    ],
+)
+def test_what_cannot_be_confirmed_is_refused(
+    run: Callable[..., Result], toys: StudyRecord, words: tuple[str, ...], told: str
+) -> None:
+    result = _confirm(run, *words)
+    assert result.exit_code == 2 and told in " ".join(result.output.split()), result.output
+    assert not (RUNS / "toys.confirm").exists()
+
+
+@pytest.mark.slow
+def test_the_same_configuration_under_three_names_is_the_same(
+    run: Callable[..., Result], toys: StudyRecord
+) -> None:
+    """Their runs are equal bit for bit on a CPU, since only the seed changes, and the seeds are paired."""
+    from dataclasses import replace
+
+    from thalweg.search.confirmation.confirmation import Confirmation, fresh_seeds, write_plan
+    from thalweg.search.confirmation.contenders import contenders
+
+    one = contenders(toys)[0]
+    names = [replace(one, name=f"trial {n}", role="rival" if n else "champion") for n in range(3)]
+    plan = Confirmation(study="toys", contenders=tuple(names), seeds=fresh_seeds(toys, 8))
+    write_plan(plan, RUNS / "toys.confirm")
+    result = _confirm(run, "--yes")
+    assert result.exit_code == 0, result.output
+    found = json.loads((RUNS / "toys.confirm/verdict/verdict.json").read_text())
+    words = {each["rival"]: each["word"] for each in found["verdicts"] if each["kind"] == "configuration"}
+    assert words == {"trial 1": "same", "trial 2": "same"}
+
+
+@pytest.mark.slow
+def test_a_confirmation_is_no_search_and_is_not_confirmed(
+    run: Callable[..., Result], toys: StudyRecord
+) -> None:
+    assert _confirm(run, "--yes", "--seeds", "3").exit_code == 0
+    again = run("confirm", "toys.confirm", "--yes")
+    assert again.exit_code == 2 and "which confirms 'toys'" in " ".join(again.output.split())
+    other = run("search", "spaces.toys", "--study", "toys.confirm", "--tracking-uri", "sqlite:///mlflow.db")
+    assert other.exit_code == 2 and "keeps its study that it confirms" in " ".join(other.output.split())
