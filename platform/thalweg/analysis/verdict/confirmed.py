@@ -20,7 +20,7 @@ from thalweg.search.store.records import StudyRecord, TrialRecord
 if TYPE_CHECKING:  # torch takes seconds
     from thalweg.analysis.verdict.unit_scope import UnitFinding
 
-CHEAPER = 0.9
+CHEAPER = 0.8
 """A configuration is called cheaper if its runs take at most this share of the champion's time."""
 
 
@@ -61,9 +61,9 @@ class Repeated:
 
     @property
     def seconds(self) -> float | None:
-        """Mean seconds of a whole run."""
+        """Median seconds of a whole run: the first one on a lane takes longer."""
         known = [trial.seconds for trial in self.trials.values() if trial.status == "complete"]
-        return statistics.fmean(known) if known else None
+        return statistics.median(known) if known else None
 
 
 @dataclass(frozen=True, kw_only=True)
