@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from thalweg.cli.options import (
     RUNS,
@@ -51,6 +52,9 @@ Matters = Annotated[
         help="Smallest difference of the objective that matters. \\[default: the spread over seeds]"
     ),
 ]
+Name = Annotated[
+    str | None, typer.Option("--as", help="Name of the confirmation. \\[default: STUDY.confirm]")
+]
 _DEFAULT_SEEDS = 8
 
 
@@ -60,6 +64,7 @@ def confirm(
     by: By = None,
     seeds: Seeds = None,
     matters: Matters = None,
+    name: Name = None,
     yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
     test: Annotated[
         bool, typer.Option("--test", help="Also judge on the split test; every reading is logged.")
@@ -96,7 +101,7 @@ def confirm(
         from thalweg.tracking.address import check_tracking, default_uri
     check_tracking(uri := tracking_uri or default_uri())
     options = run.Options(
-        name=name_of(study),
+        name=name or name_of(study),
         output=output,
         storage=storage,
         address=address,
@@ -129,8 +134,6 @@ class _Asked:
 
 def _plan(record: StudyRecord, asked: _Asked, directory: Path) -> Confirmation:
     """Returns the plan of a confirmation that began, else a new one, which is not written yet."""
-    from dataclasses import replace
-
     from thalweg.analysis.verdict.looks import MIN_SEEDS
     from thalweg.search.confirmation import confirmation
     from thalweg.search.confirmation.contenders import contenders, num_stopped
@@ -154,24 +157,30 @@ def _plan(record: StudyRecord, asked: _Asked, directory: Path) -> Confirmation:
         chosen = contenders(record, numbers=asked.numbers, by=asked.by)
     else:
         chosen = known.contenders
+    seeds = known.seeds if known else ()
+    if number != len(seeds):
+        label = "" if directory.name == confirmation.name_of(record.name) else directory.name
+        seeds = confirmation.fresh_seeds(record, number, label or "confirm")
     plan = confirmation.Confirmation(
         study=record.name,
         contenders=chosen,
-        seeds=known.seeds
-        if known and number == len(known.seeds)
-        else confirmation.fresh_seeds(record, number),
+        seeds=seeds,
         matters=matters,
         stopped=known.stopped if known else num_stopped(record),
     )
-    if (known is not None and replace(plan, contenders=()) != replace(known, contenders=())) or (
-        known is not None and [one.name for one in chosen] != [one.name for one in known.contenders]
-    ):
+    if known is not None and not _is_same(plan, known):
         raise ConfigError(
             f"a confirmation keeps its configurations, seeds and what matters, got others than those in {directory}: "
             "to choose them after a look would spoil its error; give the command without --trials, --by, --seeds and "
-            "--matters, or --output for another one"
+            "--matters, or with --as NAME for another one, whose seeds are fresh"
         )
     return known or plan
+
+
+def _is_same(one: Confirmation, other: Confirmation) -> bool:
+    """Returns whether two plans run the same; the search may have gone on since the first was made."""
+    names = [[each.name for each in plan.contenders] for plan in (one, other)]
+    return names[0] == names[1] and replace(one, contenders=()) == replace(other, contenders=())
 
 
 def _carried_out(
@@ -221,8 +230,6 @@ def _trained(
         from thalweg.search.confirmation.confirmation import write_plan
         from thalweg.search.preflight import prepare
         from thalweg.tracking.recorder import MLflowRecorder
-
-    from rich.console import Console
 
     console = Console(stderr=True, highlight=False) if quiet else terminal()
     prepared = prepare(space, data, teller(console), options.starting_points)

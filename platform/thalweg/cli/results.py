@@ -47,7 +47,6 @@ def best(
     from thalweg.analysis import held_out, studies
     from thalweg.analysis.best import export_best
     from thalweg.analysis.pictures import pictures_of_best
-    from thalweg.analysis.verdict import sealed_split
     from thalweg.console import best_view
     from thalweg.tracking.address import check_tracking, default_uri
 
@@ -67,6 +66,8 @@ def best(
         for sentence in pictures_of_best(record, directory, uri, data):
             tell(sentence)
     if test:
+        from thalweg.analysis.verdict import sealed_split
+
         read = sealed_split.log_reading(directory, typed_command(), "the best trial")
         found = held_out.evaluate_best(record, data, at)
         best_view.show_held_out(record, found, console)

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import pytest
 
 from thalweg.analysis.progress import Standing
-from thalweg.events import BaselineEvaluated, Event, StudyStarted, TrialEnded, TrialProgress, TrialStarted
+from thalweg.events import (
+    BaselineEvaluated,
+    Event,
+    StudyExtended,
+    StudyStarted,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+)
 from thalweg.search.stopping.expected_improvement import expected_improvement
 from thalweg.search.store.records import TrialRecord
 
@@ -52,6 +60,15 @@ def test_every_end_is_counted_once(started: Started) -> None:
         standing.observe(event)
     assert standing.counts == {"complete": 1, "pruned": 1, "failed": 1}
     assert list(standing.running) == [3]
+
+
+def test_trials_that_are_added_are_part_of_what_is_to_come(started: Started) -> None:
+    standing = Standing()
+    for event in (started(num_trials=1), begin(0), end(0)):
+        standing.observe(event)
+    assert standing.progress == 1.0
+    standing.observe(StudyExtended(num_trials=4))
+    assert standing.progress == 0.25
 
 
 def test_an_interrupted_trial_is_none_of_the_ended_ones(started: Started) -> None:

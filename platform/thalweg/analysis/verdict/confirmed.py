@@ -6,19 +6,21 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from thalweg.analysis.comparison import BestBaseline
 from thalweg.analysis.verdict.looks import WORDS, Looks, Word, look_by_look, spending
 from thalweg.analysis.verdict.paired_tests import seeds_needed
-from thalweg.analysis.verdict.unit_scope import UnitFinding
 from thalweg.search.confirmation.confirmation import Confirmation, Run
 from thalweg.search.confirmation.contenders import Contender
 from thalweg.search.store.records import StudyRecord, TrialRecord
 
-CHEAPER = 0.9
+if TYPE_CHECKING:  # torch takes seconds
+    from thalweg.analysis.verdict.unit_scope import UnitFinding
+
+CHEAPER = 0.8
 """A configuration is called cheaper if its runs take at most this share of the champion's time."""
 
 
@@ -59,9 +61,9 @@ class Repeated:
 
     @property
     def seconds(self) -> float | None:
-        """Mean seconds of a whole run."""
+        """Median seconds of a whole run: the first one on a lane takes longer."""
         known = [trial.seconds for trial in self.trials.values() if trial.status == "complete"]
-        return statistics.fmean(known) if known else None
+        return statistics.median(known) if known else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ class UnitFinding:
     Attributes:
         unit: What a block is: ``year``, ``catchment``, ``place``, ``sample``.
         num_blocks: Number of blocks.
-        word: ``beats``, ``loses`` or ``cannot tell``.
+        word: ``beats``, ``loses``, ``cannot tell``, or ``same`` if no block differs.
         difference: Mean by which the champion is better over the whole split; None if a metric has no value.
         low: Lower end of its interval, simultaneous over the rivals; None if it is not bounded.
         high: Upper end.
@@ -166,7 +166,7 @@ def _finding(
     error = float(known.std(ddof=1)) * math.sqrt(num_blocks / (num_blocks - 1)) * inflation
     reach = float(student.isf(LEVEL_ERROR / num_rivals / 2, num_blocks - 1)) * error
     low, high = whole - reach, whole + reach
-    word = "beats" if low > 0 else "loses" if high < 0 else "cannot tell"
+    word = "beats" if low > 0 else "loses" if high < 0 else "cannot tell" if reach or whole else "same"
     return UnitFinding(
         unit=unit, num_blocks=num_blocks, word=word, difference=whole, low=low, high=high, inflation=inflation
     )

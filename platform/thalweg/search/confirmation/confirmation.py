@@ -62,18 +62,19 @@ def name_of(study: str) -> str:
     return f"{study}.confirm"
 
 
-def fresh_seeds(study: StudyRecord, count: int) -> tuple[int, ...]:
+def fresh_seeds(study: StudyRecord, count: int, label: str = "confirm") -> tuple[int, ...]:
     """Returns seeds that no trial of a study has had, always the same ones for its name.
 
     Args:
         study: The study.
         count: How many.
+        label: Tells confirmations of one study apart, so that a second one does not see the seeds of the first.
     """
     taken = {trial.config.get("seed") for trial in study.trials}
     found: list[int] = []
     index = 0
     while len(found) < count:
-        told = hashlib.sha256(f"{study.name}/confirm/{index}".encode()).digest()
+        told = hashlib.sha256(f"{study.name}/{label}/{index}".encode()).digest()
         seed = int.from_bytes(told[:4], "big") % 2**31
         if seed not in taken and seed not in found:
             found.append(seed)

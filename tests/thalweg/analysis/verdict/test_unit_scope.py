@@ -84,6 +84,11 @@ def test_equal_places_are_told_apart_in_few_studies() -> None:
     assert wrong <= 7  # 3 expected, 2.4 standard deviations
 
 
+def test_what_differs_nowhere_is_the_same() -> None:
+    base = np.random.default_rng(0).uniform(1, 2, (9, 4))
+    assert {one.word for one in _compare(base, base)[0]} == {"same"}
+
+
 def test_two_blocks_tell_nothing_and_one_is_no_scope() -> None:
     base = np.ones((2, 1))
     (found,) = _compare(base, base + 1)

@@ -27,6 +27,7 @@ def test_seeds_are_the_same_ones_for_a_name_and_none_of_the_search(
 ) -> None:
     seeds = fresh_seeds(make_record(), 12)
     assert len(set(seeds)) == 12 and seeds[:8] == fresh_seeds(make_record(), 8)
+    assert not set(seeds) & set(fresh_seeds(make_record(), 12, "again"))
     taken = make_record(make_trial(0, config={"seed": seeds[1]}))
     others = fresh_seeds(taken, 11)
     assert others == (seeds[0], *seeds[2:])
