@@ -151,8 +151,8 @@ def test_it_refuses_to_choose_anew_after_a_look(run: Callable[..., Result], toys
         assert result.exit_code == 2 and "keeps its configurations" in " ".join(result.output.split())
     again = _confirm(run, "--yes", "--seeds", "4", "--as", "toys.again")
     assert again.exit_code == 0 and (RUNS / "toys.again/verdict/verdict.json").exists()
-    first, second = (read_plan(RUNS / name) for name in ("toys.confirm", "toys.again"))
-    assert first is not None and second is not None and not set(first.seeds) & set(second.seeds)
+    one, other = (read_plan(RUNS / name) for name in ("toys.confirm", "toys.again"))
+    assert one is not None and other is not None and not set(one.seeds) & set(other.seeds)
 
 
 @pytest.mark.parametrize(
