@@ -166,6 +166,7 @@ class StudyEnded:
     reason: str = ""
     seconds: float = 0.0
     signal: int = 0  # the signal that interrupted it: SIGINT, SIGTERM, ...
+    rung_correlations: Mapping[str, float] = field(default_factory=dict)  # with the end, by samples as text
 
     @property
     def trials_ended_as(self) -> EndedAs:

@@ -12,7 +12,7 @@ from pathlib import Path
 from thalweg.analysis.comparison import Comparison
 from thalweg.analysis.declared import metrics_of
 from thalweg.contract import Metric
-from thalweg.search.store.learning.rung_trust import rung_correlation
+from thalweg.search.store.learning.rung_trust import rung_correlations
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
@@ -83,18 +83,8 @@ class Leaderboard:
         return 1 - sum(used) / (len(used) * int(self.record.definition["samples"]))
 
     def rung_correlations(self) -> dict[int, float]:
-        """Returns the rank correlation of early stopping's rungs with the end, by their samples: was it safe?
-
-        It is measured by the trials that ran to the end, at least three. They are those that rungs let pass, which
-        makes it smaller than among all trials. A negative one says that early stopping may have ended good trials.
-        """
-        stopped = {trial.curve[-1][0] for trial in self.ended() if trial.status == "pruned" and trial.curve}
-        curves = [dict(trial.curve) for trial in self.record.ranking()]
-        found = {
-            rung: rung_correlation([(curve[rung], curve[max(curve)]) for curve in curves if rung in curve])
-            for rung in sorted(stopped)
-        }
-        return {rung: value for rung, value in found.items() if value is not None}
+        """Returns the rank correlation of early stopping's rungs with the end, by their samples: was it safe?"""
+        return rung_correlations(self.record.trials)
 
 
 def failures(trials: Sequence[TrialRecord]) -> list[list[TrialRecord]]:

@@ -42,6 +42,7 @@ from thalweg.search.preflight import Prepared
 from thalweg.search.provenance import provenance
 from thalweg.search.stopping import limits
 from thalweg.search.store.early_stopping import judged_from
+from thalweg.search.store.learning.rung_trust import rung_correlations
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.optuna_study import extend as extend_study
 from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
@@ -252,11 +253,17 @@ def _search(
                 ledger.interrupt_all("interrupted: the search was stopped", ended.trials_ended_as)
             with suppress(OutputError, StudyError):
                 ledger.record_end(ended)
+                ended = replace(ended, rung_correlations=_rungs(ledger))
             broadcast(replace(ended, seconds=time.monotonic() - began))
             record = ledger.read()
         finally:
             ledger.close()
     return record
+
+
+def _rungs(ledger: Ledger) -> dict[str, float]:
+    """Returns how well each rung that stopped trials ranks them as the end does, by its samples."""
+    return {str(samples): value for samples, value in rung_correlations(ledger.trials()).items()}
 
 
 def _run(

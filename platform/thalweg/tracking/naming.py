@@ -15,6 +15,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from thalweg.events import StudyEnded
+
 MAX_KEY_LENGTH = 250
 MAX_PARAM_LENGTH = 6000
 MAX_TAG_LENGTH = 8000
@@ -24,7 +26,7 @@ MAX_EXPERIMENT_TAG_LENGTH = 20000
 _CONFIG = "with/"
 _ORIGINAL = "name/"
 _OWN_METRICS = ("objective", "samples")  # of trials, beside those of the family
-_OWN_GROUPS = ("time/", "train/", "loss/", "weight/")
+_OWN_GROUPS = ("time/", "train/", "loss/", "weight/", "rung_correlation/")
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")  # letters of any alphabet are allowed, as in MLflow's own check
 _DIGITS = 8
 
@@ -132,6 +134,12 @@ def curve_metrics(values: Mapping[str, float]) -> dict[str, float]:
 def time_metrics(timings: Mapping[str, float]) -> dict[str, float]:
     """Returns seconds as metrics: ``train`` or ``train_s`` becomes ``time/train_s``."""
     return {f"time/{name.removesuffix('_s')}_s": value for name, value in timings.items()}
+
+
+def study_metrics(event: StudyEnded) -> dict[str, float]:
+    """Returns the metrics of a study that ended: its seconds, and the rank correlation of each rung with the end."""
+    rungs = {f"rung_correlation/{samples}": value for samples, value in event.rung_correlations.items()}
+    return {"time/study_s": event.seconds, **rungs}
 
 
 def finite(values: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:

@@ -273,7 +273,7 @@ class StudyRuns:
             batch.add_tags(run.run_id, _stopped(event.trials_ended_as, reason))
             batch.end(run.run_id, "KILLED", time_ms)
         self._state.open.clear()
-        batch.add_metrics(parent, {"time/study_s": event.seconds}, len(self._state.ended), time_ms)
+        batch.add_metrics(parent, naming.study_metrics(event), len(self._state.ended), time_ms)
         batch.add_tags(parent, naming.tags({"status": event.end, "reason": event.reason}))
         batch.end(parent, _STUDY_STATUS[event.end], time_ms)
         batch.send()

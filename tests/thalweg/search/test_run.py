@@ -72,6 +72,34 @@ class Ear:
         self.closed = True
 
 
+class Quiet(Ear):
+    """Keeps how a study ended, and is sent no signal."""
+
+    def close(self) -> None:
+        """Hears that nothing comes any more."""
+        self.closed = True
+
+
+def test_the_end_of_a_study_tells_how_well_its_rungs_rank_trials(tmp_path: Path) -> None:
+    space = load_space("spaces.toys").with_settings(num_trials=4, first_trials=())
+    prepared, events = prepare(space, tmp_path / "data"), Quiet()
+    options = Options(name="ranked", output=tmp_path)
+    ledger = Ledger.open(options.directory, options.name, prepared.space)
+    for early, end in ((0.5, 0.1), (0.4, 0.2), (0.3, 0.3), (0.9, None)):
+        trial = ledger.ask()
+        assert isinstance(trial, Proposal)
+        ledger.report(trial.number, evaluated(samples=64, value=early))
+        if end is None:
+            ledger.prune(trial.number)
+        else:
+            ledger.report(trial.number, evaluated(samples=256, value=end, final=True))
+            ledger.complete(trial.number)
+    ledger.close()
+    search(prepared, options, [events])
+    [told] = events.ended
+    assert told.rung_correlations == pytest.approx({"64": -1.0})
+
+
 def test_sigterm_interrupts_the_trials_of_a_search_and_queues_them_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -453,7 +453,8 @@ def test_a_trial_that_is_taken_up_again_goes_on_in_its_run(
 def test_nothing_stays_running_when_a_study_ends(
     teller: Teller, make: Any, recorded: Recorded, study: str, end: Any, status: str
 ) -> None:
-    teller.tell(make.started(), make.trial(0), StudyEnded(end=end))
+    teller.tell(make.started(), make.trial(0), StudyEnded(end=end, rung_correlations={"512": 0.9}))
     runs = recorded()
+    assert runs[f"study {study}"].data.metrics["rung_correlation/512"] == 0.9
     assert runs[f"study {study}"].info.status == status
     assert runs["trial 000"].info.status == "KILLED"

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from thalweg.search.store.journal_reader import COMPLETE
-from thalweg.search.store.records import JUDGED_FROM
+from thalweg.search.store.records import JUDGED_FROM, TrialRecord
 
 if TYPE_CHECKING:  # reading a study must not wait for this import
     from optuna.trial import FrozenTrial
@@ -52,6 +52,21 @@ def rung_correlation(ended: Sequence[tuple[float, float]]) -> float | None:
     from scipy.stats import spearmanr  # a second that tables without early stopping need not wait for
 
     return float(spearmanr(*columns).statistic)
+
+
+def rung_correlations(trials: Sequence[TrialRecord]) -> dict[int, float]:
+    """Returns the rank correlation with the end of each rung that stopped a trial, by the rung's samples.
+
+    It is measured by the trials that ran to the end, at least three. They are those that rungs let pass, which makes it
+    smaller than among all trials. A negative one says that early stopping may have ended good trials.
+    """
+    stopped = {trial.curve[-1][0] for trial in trials if trial.status == "pruned" and trial.curve}
+    curves = [dict(trial.curve) for trial in trials if trial.status == "complete" and trial.curve]
+    found = {
+        rung: rung_correlation([(curve[rung], curve[max(curve)]) for curve in curves if rung in curve])
+        for rung in sorted(stopped)
+    }
+    return {rung: value for rung, value in found.items() if value is not None}
 
 
 class RungTrust:
