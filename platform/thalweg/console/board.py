@@ -94,7 +94,21 @@ def render(board: Leaderboard, width: int) -> RenderableType:
     _fill_metrics(table, board, trials, shown)
     _fill_others(table, board, trials)
     legend = [Text(LEGEND, style="dim")] if taken else []
-    return Group(table, *legend, *_baselines(board), *_endings(board))
+    return Group(table, *_left_out(board, trials), *legend, *_baselines(board), *_endings(board))
+
+
+def _left_out(board: Leaderboard, shown: Sequence[TrialRecord]) -> list[Text]:
+    """Says how many complete trials have no column, if any."""
+    total, here = (sum(trial.status == "complete" for trial in each) for each in (board.ranked(), shown))
+    if here == total:
+        return []
+    wider = "" if len(shown) == MAX_TRIALS else "a wider terminal or "
+    return [
+        Text(
+            f"the best {here} of {counted(total, 'complete trial')}; {wider}`thalweg ui` shows more",
+            style="dim",
+        )
+    ]
 
 
 def _width(board: Leaderboard, trial: TrialRecord, shown: Sequence[str]) -> int:

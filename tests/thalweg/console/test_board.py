@@ -130,6 +130,24 @@ def test_a_board_fits_its_terminal(page: Page, make_record: Record, make_trial: 
     assert "..." not in text.getvalue() and "\u2026" not in text.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("count", "width", "told"),
+    [
+        (3, 200, ""),
+        (5, 60, "of 5 complete trials; a wider terminal or `thalweg ui` shows more"),
+        (9, 400, "the best 8 of 9 complete trials; `thalweg ui` shows more"),
+    ],
+)
+def test_complete_trials_without_a_column_are_counted(
+    count: int, width: int, told: str, page: Page, make_record: Record, make_trial: Make
+) -> None:
+    console, text = page(width)
+    record = make_record(*(make_trial(number, number / 10) for number in range(count)))
+    show(Leaderboard(record=record, baselines=BASELINES, metrics=METRICS), console)
+    found = " ".join(text.getvalue().split())
+    assert told in found and ("complete trials; " in found) == bool(told)
+
+
 def test_many_baselines_take_no_room_from_trials(page: Page, make_record: Record, make_trial: Make) -> None:
     record = make_record(*(make_trial(number, 0.5 - number / 10) for number in range(4)))
     baselines = {f"baseline-{number}": {"skill": number / 10} for number in range(8)}
