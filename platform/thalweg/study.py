@@ -135,6 +135,24 @@ SamplerName = Literal["gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
 SchedulerName = Literal["guarded_halving", "successive_halving", "hyperband", "none"]
 
 
+class Prior(Knobs):
+    """A best guess of a parameter, with a confidence; see `Study.priors`."""
+
+    def __init__(self, value: Any, confidence: str = "medium") -> None:
+        """Takes the guess without its name: ``Prior(3e-3, "high")``."""
+        super().__init__(value=value, confidence=confidence)
+
+    value: Any
+    """The guess."""
+    confidence: Literal["low", "medium", "high"] = "medium"
+    """Standard deviation of a number of 1/2, 1/4 or 1/8 of its range; weight of a choice of 2, 4 or 8 against 1."""
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _without_numpy(cls, value: Any) -> Any:
+        return plain(value)
+
+
 class Study(Knobs):
     """The settings of one search: objective, budget in training samples, sampler, early stopping, and resources."""
 
@@ -203,6 +221,8 @@ class Study(Knobs):
     """Trials whose expected improvement is shown while the search runs, and compared with `min_improvement`."""
     matters: float | None = Field(default=None, gt=0)
     """Smallest difference of the objective that matters, for verdicts; None takes the spread over seeds."""
+    priors: dict[str, Prior] = Field(default_factory=dict)
+    """Best guesses by parameter. The first trial is them, and ever fewer of the next ones are drawn around them."""
     first_trials: tuple[dict[str, Any], ...] = ()
     """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""
     grid: InstanceOf[Grid] | None = Field(default=None, exclude=True, repr=False)

@@ -6,7 +6,8 @@ parameters that it asks for are searched.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -16,10 +17,14 @@ from pydantic import ValidationError
 
 from thalweg import discovery
 from thalweg.config import FamilyConfig, check, explain
-from thalweg.errors import ConfigError, SpaceError, ThalwegError
+from thalweg.errors import ConfigError, SpaceError, ThalwegError, nothing
 from thalweg.search.branches import check_branches, check_middle
-from thalweg.search.replay import AskedTrial, RecordedTrial, SampledTrial
+from thalweg.search.domains import Domain
+from thalweg.search.replay import AskedTrial, RecordedTrial, SampledTrial, accept
 from thalweg.study import Study, Trial
+
+_NUM_DRAWS = 64
+"""Random trials in which parameters of rare branches are looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +153,29 @@ def probe(space: Space) -> RecordedTrial:
     _, middle = space.replay({})
     first = [space.replay(params)[1] for params in space.study.first_trials]
     check_branches(space, str(space.file), [middle, *first])
+    _check_priors(space, [middle, *first])
     return middle
+
+
+def _check_priors(space: Space, asked: Iterable[AskedTrial]) -> None:
+    """Refuses a prior of a parameter that the space does not ask for, or whose range does not hold it.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    priors, random = space.study.priors, Random(0)
+    known: dict[str, Domain] = {name: domain for trial in asked for name, domain in trial.asked.items()}
+    for _ in range(_NUM_DRAWS if priors.keys() - known.keys() else 0):
+        sampled = SampledTrial(random)
+        with suppress(ThalwegError):  # what a space refuses is told elsewhere
+            space(sampled)
+        known |= sampled.asked
+    for name, prior in priors.items():
+        if name not in known:
+            raise ConfigError(
+                nothing(f"parameter {name!r}, of which there is a prior,", "the space", name, known)
+            )
+        accept(name, known[name], prior.value)
 
 
 def extremes(space: Space) -> Iterator[tuple[Mapping[str, Any], FamilyConfig]]:

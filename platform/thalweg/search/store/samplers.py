@@ -23,6 +23,7 @@ from optuna.samplers import (
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.store.early_stopping import first_numbers
+from thalweg.search.store.learning.expert_priors import PriorSampler
 from thalweg.search.store.learning.gaussian_process import HandOverSampler
 from thalweg.search.store.private_optuna import view_of
 from thalweg.search.store.records import CONTINUES, OUTCOME
@@ -150,7 +151,10 @@ def make_sampler(study: Study) -> BaseSampler:
         with warnings.catch_warnings():
             # `group` of TPE is experimental and wanted; Optuna's major version is pinned.
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return SAMPLERS[study.sampler](seed, study)
+            sampler = SAMPLERS[study.sampler](seed, study)
+        if not study.priors:
+            return sampler
+        return PriorSampler(sampler, study.priors, seed, num_before=len(study.first_trials))
 
     return ResumableSampler(make, study.seed)
 
