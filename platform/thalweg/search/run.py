@@ -423,7 +423,9 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         num_lanes=num_lanes,
         num_workers=study.num_workers,
         directory=str(options.directory),
-        definition=study.model_dump(mode="json", exclude={"first_trials"}, exclude_none=True),
+        definition=study.model_dump(
+            mode="json", exclude={"first_trials", *([] if study.priors else ["priors"])}, exclude_none=True
+        ),
         tags={
             **prepared.tags,
             **({"options": options_of(space.overrides)} if space.overrides else {}),
