@@ -19,9 +19,12 @@ TEMPERATURE = 0.5
 
 
 class OnePart(JointLoss):
-    """A joint loss of one part."""
+    """A joint loss of one part, made as the toy's own."""
 
     name: str
+
+    def __init__(self, config: object = None) -> None:
+        """Nothing goes wrong in it."""
 
     def weights(self, progress: Progress) -> Mapping[str, float]:
         """A weight that is not 1."""
