@@ -18,6 +18,7 @@ from itertools import product
 from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
 
 from pydantic import Field, InstanceOf, field_validator, model_validator
+from pydantic.dataclasses import dataclass as checked
 
 from thalweg.config import Knobs, plain, plain_scalar
 from thalweg.contract import Mode
@@ -135,12 +136,9 @@ SamplerName = Literal["gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
 SchedulerName = Literal["guarded_halving", "successive_halving", "hyperband", "none"]
 
 
-class Prior(Knobs):
-    """A best guess of a parameter, with a confidence; see `Study.priors`."""
-
-    def __init__(self, value: Any, confidence: str = "medium") -> None:
-        """Takes the guess without its name: ``Prior(3e-3, "high")``."""
-        super().__init__(value=value, confidence=confidence)
+@checked(frozen=True)
+class Prior:
+    """A best guess of a parameter, with a confidence, as in ``Prior(3e-3, "high")``; see `Study.priors`."""
 
     value: Any
     """The guess."""

@@ -4,13 +4,15 @@ import math
 import statistics
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import ValidationError
 
 from thalweg.errors import ConfigError
 from thalweg.search.space import Space, load_space, probe
@@ -22,6 +24,7 @@ from thalweg.study import Prior, Study
 Make = Callable[..., Space]
 Open = Callable[..., Ledger]
 BEST = 10**-2.6
+Confidence = Literal["low", "medium", "high"]
 
 
 def searched(num_trials: int, seed: int = 0, **settings: Any) -> optuna.Study:
@@ -91,14 +94,14 @@ def test_the_share_halves_every_five_trials() -> None:
     st.booleans(),
 )
 def test_every_draw_is_one_of_the_range(
-    distribution: BaseDistribution, value: float, confidence: str, seed: int, exactly: bool
+    distribution: BaseDistribution, value: float, confidence: Confidence, seed: int, exactly: bool
 ) -> None:
     found = drawn(Prior(value, confidence), distribution, Random(seed), exactly=exactly)
     assert distribution._contains(distribution.to_internal_repr(found))
 
 
 @pytest.mark.parametrize(("confidence", "width"), [("low", 0.5), ("medium", 0.25), ("high", 0.125)])
-def test_numbers_spread_by_the_confidence(confidence: str, width: float) -> None:
+def test_numbers_spread_by_the_confidence(confidence: Confidence, width: float) -> None:
     random = Random(0)
     found = [
         drawn(Prior(0, confidence), FloatDistribution(-100, 100), random, exactly=False) for _ in range(4000)
@@ -109,7 +112,7 @@ def test_numbers_spread_by_the_confidence(confidence: str, width: float) -> None
 
 
 @pytest.mark.parametrize(("confidence", "weight"), [("low", 2), ("medium", 4), ("high", 8)])
-def test_choices_are_weighed_by_the_confidence(confidence: str, weight: int) -> None:
+def test_choices_are_weighed_by_the_confidence(confidence: Confidence, weight: int) -> None:
     random, choices = Random(0), CategoricalDistribution(("a", "b", "c"))
     found = [drawn(Prior("b", confidence), choices, random, exactly=False) for _ in range(4000)]
     assert found.count("b") / 4000 == pytest.approx(weight / (weight + 2), abs=0.03)
@@ -137,6 +140,16 @@ def test_a_choice_may_be_a_tuple_and_one_that_is_gone_prefers_none() -> None:
 def test_a_prior_of_nothing_or_outside_its_range_is_refused(priors: dict[str, Prior], law: str) -> None:
     with pytest.raises(ConfigError, match=law):
         probe(load_space("spaces.toys").with_settings(priors=priors))
+
+
+def test_a_confidence_is_one_of_three_and_a_study_keeps_priors_in_json() -> None:
+    with pytest.raises(ValidationError, match="'low', 'medium' or 'high'"):
+        Prior(0.1, "sure")  # type: ignore[arg-type]
+    study = Study(
+        metric="m", mode="min", samples=8, num_evaluations=1, priors={"lr": Prior(np.float64(0.1), "low")}
+    )
+    again = Study.model_validate_json(study.model_dump_json())
+    assert again.priors == {"lr": Prior(0.1, "low")} and type(again.priors["lr"].value) is float
 
 
 def test_an_interrupted_study_proposes_the_same(make_space: Make, open_ledger: Open) -> None:
