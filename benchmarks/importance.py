@@ -90,8 +90,8 @@ def study_of(drawn: list[Drawn]) -> optuna.Study:
 
 def of_thalweg(drawn: list[Drawn]) -> tuple[dict[str, float], set[str]]:
     """Returns importances by parameter, and the parameters that are said to matter."""
-    found = importance_of(record_of(drawn)).parameters
-    return {each.name: each.importance for each in found}, {each.name for each in found if each.is_shown}
+    found = importance_of(record_of(drawn))
+    return {each.name: each.importance for each in found.parameters}, set(found.shown)
 
 
 PEERS: Mapping[str, Callable[[int], Any]] = {

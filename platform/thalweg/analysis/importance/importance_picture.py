@@ -42,12 +42,12 @@ def figure(importance: StudyImportance, study: str) -> Figure:
     drawn = Figure(figsize=(8, 1.6 + 0.38 * len(parameters)), layout="constrained")
     place = drawn.subplots()
     for row, each in enumerate(parameters):
-        colour = _SHOWN if each.is_shown else _NOT_SHOWN
+        colour = _SHOWN if each.name in importance.shown else _NOT_SHOWN
         place.plot(each.interval, (row, row), color=colour, linewidth=2, solid_capstyle="round")
         place.plot(each.importance, row, "o", color=colour, markersize=7)
     place.axvline(0, color="0.3", linewidth=0.8)
     place.set_yticks(range(len(parameters)), [each.name for each in parameters])
-    place.set_xlabel(f"share of the variance of the trials' ranks, {100 * LEVEL:.0f} % interval")
+    place.set_xlabel(f"share of the variance of the trials' ranks, intervals of {100 * LEVEL:.0f} % together")
     count = importance.num_complete + importance.num_stopped
     place.set_title(
         f"{study}: importance of parameters, {count} trials; grey: not shown to matter", fontsize=10

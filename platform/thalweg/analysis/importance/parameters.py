@@ -20,7 +20,7 @@ from thalweg.search.store.records import StudyRecord, TrialRecord
 MIN_TRIALS = 10
 """Of fewer, halves are too small to grow a tree on and to judge it."""
 LEVEL = 0.95
-"""Level of the intervals."""
+"""Level at which the intervals of all parameters hold together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class ParameterImportance:
         name: The parameter.
         importance: Share of the variance of the trials' ranks that goes with it, alone and together with others; below
             0 by chance if it does nothing.
-        interval: Its interval at `LEVEL`.
+        interval: Its interval; those of all parameters hold together at `LEVEL`.
         num_trials: Trials that have it; fewer than all if it belongs to a branch of the space.
     """
 
@@ -42,7 +42,7 @@ class ParameterImportance:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the interval lies above 0."""
+        """Whether the interval lies above 0; see `StudyImportance.shown`, too."""
         return self.interval[0] > 0
 
 
@@ -63,6 +63,11 @@ class StudyImportance:
     explained: float
     num_complete: int
     num_stopped: int
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the parameters that are shown to matter; none if the forest explains no unseen trials."""
+        return tuple(each.name for each in self.parameters if each.is_shown and self.explained > 0)
 
 
 def importance_of(record: StudyRecord) -> StudyImportance:
@@ -96,7 +101,8 @@ def importance_of(record: StudyRecord) -> StudyImportance:
     encoded, rng = encode([trial.params for trial in trials], names), np.random.default_rng(0)
     found, explained = permutation_importance(encoded, response, 4 * NUM_TREES, rng)
     errors = standard_errors(encoded, response, rng)
-    reach = float(student.ppf((1 + LEVEL) / 2, len(trials) // 2 - 1)) * errors
+    # Of many parameters that do nothing one would seem to matter by chance (Bonferroni).
+    reach = float(student.ppf(1 - (1 - LEVEL) / (2 * len(names)), len(trials) // 2 - 1)) * errors
     parameters = [
         ParameterImportance(
             name=name,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from thalweg.analysis.pareto.front import COST, ParetoFront, values_of
 from thalweg.console.formatting import cost, number, score
-from thalweg.console.tables import plain_table
+from thalweg.console.tables import GAP, plain_table
 from thalweg.search.store.records import StudyRecord
 from thalweg.wording import counted
 
 MAX_ROWS = 20
-_MAX_PARAMS = 4
+_NUMBER = 9
+"""Letters of most numbers."""
 
 
 def show_front(front: ParetoFront, record: StudyRecord, console: Console) -> None:
@@ -20,7 +23,7 @@ def show_front(front: ParetoFront, record: StudyRecord, console: Console) -> Non
     arrows = {"min": "less", "max": "more"}
     objectives = ", ".join(f"{name} (the {arrows[mode]} the better)" for name, mode in front.modes.items())
     console.print("", Text(f"{record.name}  Pareto front", style="bold"), Text(objectives), "", sep="\n")
-    console.print(_table(front, record), "", sep="\n")
+    console.print(_table(front, record, console.width), "", sep="\n")
     console.print(Text(verdict(front), style="bold"), Text(footnote(front), style="dim"), sep="\n")
 
 
@@ -44,17 +47,21 @@ def footnote(front: ParetoFront) -> str:
     return "; ".join(parts)
 
 
-def _table(front: ParetoFront, record: StudyRecord) -> RenderableType:
+def _table(front: ParetoFront, record: StudyRecord, width: int) -> RenderableType:
+    """Renders the front: objectives, and as many of the parameters that differ in it as there is room for."""
     names = [name for trial in front.members for name in trial.params]
     varied = [
         name
         for name in dict.fromkeys(names)
         if len({repr(trial.params.get(name)) for trial in front.members}) > 1
-    ][:_MAX_PARAMS]
+    ]
+    room = width - sum(max(len(name), _NUMBER) + GAP for name in ("trial", *front.modes))
+    ends = itertools.accumulate(max(len(name), _NUMBER) + GAP for name in varied)
+    varied = varied[: sum(end <= room for end in ends)]
     table = plain_table()
-    table.add_column("trial", style="cyan", justify="right")
+    table.add_column("trial", style="cyan", justify="right", no_wrap=True)
     for name in (*front.modes, *varied):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for trial in front.members[:MAX_ROWS]:
         values = zip(front.modes, values_of(record, trial, front.modes), strict=True)
         table.add_row(

@@ -23,10 +23,10 @@ def show_importance(study: str, importance: StudyImportance, console: Console) -
 
 def verdict(importance: StudyImportance) -> str:
     """Returns which parameters are shown to matter."""
-    shown = [each.name for each in importance.parameters if each.is_shown]
+    shown = importance.shown
     others = len(importance.parameters) - len(shown)
     if not shown:
-        return "no parameter is shown to matter: all intervals hold 0"
+        return "no parameter is shown to matter"
     verb = "matters" if len(shown) == 1 else "matter"
     rest = f"; {counted(others, 'parameter')} {'is' if others == 1 else 'are'} not shown to" if others else ""
     return f"{', '.join(shown)} {verb}{rest}"
@@ -41,7 +41,7 @@ def footnote(importance: StudyImportance) -> str:
     parts = [
         " and ".join(counts),
         f"a forest explains {max(0.0, importance.explained):.0%} of ranks that it has not seen{weak}",
-        f"{LEVEL:.0%} intervals over halves of the trials",
+        f"intervals over halves of the trials, {LEVEL:.0%} for all parameters together",
     ]
     if importance.fixed:
         parts.append(f"one value in all trials: {some(importance.fixed)}")
@@ -61,6 +61,6 @@ def _table(importance: StudyImportance) -> RenderableType:
             f"{max(0.0, each.importance):.2f}",
             f"[{max(0.0, low):.2f}, {min(1.0, max(0.0, high)):.2f}]",
             str(each.num_trials),
-            "matters" if each.is_shown else "not shown",
+            "matters" if each.name in importance.shown else "not shown",
         )
     return table

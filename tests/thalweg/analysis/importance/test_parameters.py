@@ -1,6 +1,7 @@
 """The importance of a study's parameters, from its record to the terminal and a picture."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from matplotlib import image
 from rich.console import Console
+from scipy.stats import t as student
 
+from thalweg.analysis.importance import parameters
 from thalweg.analysis.importance.importance_picture import store_importance
 from thalweg.analysis.importance.parameters import MIN_TRIALS, importance_of, ranks
 from thalweg.console.analyses.importance_view import footnote, show_importance, verdict
@@ -45,9 +48,9 @@ def searched(make_trial: Callable[..., TrialRecord], make_record: Make) -> Calla
 
 def test_what_decides_is_shown_and_what_does_nothing_is_not(searched: Callable[[int], StudyRecord]) -> None:
     found = importance_of(searched(60))
-    assert found.parameters[0].name == "lr" and found.parameters[0].is_shown
+    assert found.parameters[0].name == "lr" and "lr" in found.shown
     by_name = {each.name: each for each in found.parameters}
-    assert not by_name["dead"].is_shown
+    assert "dead" not in found.shown
     assert 0 < by_name["gate"].num_trials < 60 == by_name["lr"].num_trials
     assert found.fixed == ("size",) and found.explained > 0.5
     assert "lr matter" in verdict(found) and "one value in all trials: size" in footnote(found)
@@ -56,9 +59,24 @@ def test_what_decides_is_shown_and_what_does_nothing_is_not(searched: Callable[[
 
 def test_ten_trials_do_not_pretend_to_know_what_is_dead(searched: Callable[[int], StudyRecord]) -> None:
     found = importance_of(searched(MIN_TRIALS))
-    assert not {each.name for each in found.parameters if each.is_shown} - {"lr"}
+    assert not set(found.shown) - {"lr"}
     widths = [each.interval[1] - each.interval[0] for each in found.parameters]
     assert max(widths) > 0.2
+
+
+def test_nothing_is_shown_by_a_forest_that_explains_nothing(searched: Callable[[int], StudyRecord]) -> None:
+    found = replace(importance_of(searched(60)), explained=-0.1)
+    assert found.parameters[0].is_shown and found.shown == ()
+    assert verdict(found) == "no parameter is shown to matter"
+
+
+def test_intervals_hold_for_all_parameters_together(
+    searched: Callable[[int], StudyRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parameters, "standard_errors", lambda encoded, *rest: np.ones(len(encoded.columns)))
+    found = importance_of(searched(40)).parameters
+    reach = float(student.ppf(1 - 0.05 / (2 * len(found)), 19))
+    assert [each.interval[1] - each.importance for each in found] == pytest.approx([reach] * len(found))
 
 
 def test_stopped_trials_rank_behind_complete_ones_by_how_far_they_came(

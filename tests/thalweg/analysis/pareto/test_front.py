@@ -100,6 +100,21 @@ def test_the_table_shows_the_front_and_what_differs_in_it(study: StudyRecord) ->
     assert "fusion" not in told and verdict(found) in told
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_table_fits_its_terminal(study: StudyRecord, width: int) -> None:
+    many = {f"a_parameter_with_a_long_name_{number}": number for number in range(6)}
+    trials = [
+        replace(trial, params={name: value * trial.number for name, value in many.items()})
+        for trial in study.trials
+    ]
+    record = replace(study, trials=tuple(trials))
+    console = Console(width=width, record=True, file=StringIO())
+    show_front(front_of(record, [SIZE]), record, console)
+    told = console.export_text()
+    assert max(map(len, told.splitlines())) <= width and "\u2026" not in told
+    assert ("a_parameter_with_a_long_name_1" in told) == (width == 80)
+
+
 def test_a_trial_that_is_best_in_all_is_said_to_be(study: StudyRecord) -> None:
     alone = replace(study, trials=study.trials[3:5])
     assert verdict(front_of(alone, [SIZE])) == "trial 3 is best in all objectives, of 2 complete trials"
