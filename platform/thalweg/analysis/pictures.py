@@ -1,4 +1,4 @@
-"""Pictures of what the best trials of a study do, which the family draws from the checkpoints that were kept."""
+"""Pictures of a study, and of what its best trials do, which the family draws from the checkpoints that were kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thalweg.analysis.declared import family_of
 from thalweg.config import parse
@@ -22,6 +23,9 @@ from thalweg.study_folder import StudyFolder
 from thalweg.tracking import additions
 from thalweg.tracking.address import check_tracking
 from thalweg.wording import as_seen, counted
+
+if TYPE_CHECKING:  # matplotlib
+    from matplotlib.figure import Figure
 
 MAX_DRAWN = 3
 """Trials of which pictures are drawn at the end of a search."""
@@ -44,6 +48,25 @@ class Drawn:
     folder: Path
     files: list[Path]
     trouble: str = ""
+
+
+def store_study_picture(figure: Figure, target: Path, study: str, directory: Path, uri: str) -> bool:
+    """Stores a picture of a study as ``NAME/NAME.png`` in its folder, and in MLflow; returns whether MLflow took it.
+
+    Args:
+        figure: The picture.
+        target: Folder of this picture alone, whose name it gets.
+        study: Name of the study.
+        directory: Folder of the study, absolute.
+        uri: MLflow's address, which `check_tracking` accepted.
+
+    Raises:
+        OutputError: The folder cannot be written.
+        ConnectionFailed: MLflow does not accept the picture.
+    """
+    with writing("pictures", target, "free space"), atomic_folder(target, overwrite=True) as draft:
+        figure.savefig(draft / f"{target.name}.png", dpi=110, metadata={"Software": None})
+    return additions.add_study_pictures(uri, study, directory, target) is not None
 
 
 def draw_best(record: StudyRecord, directory: Path, root: Path | None = None) -> Iterator[Drawn]:

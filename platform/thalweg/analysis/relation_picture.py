@@ -8,10 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from thalweg.analysis.pictures import store_study_picture
 from thalweg.analysis.relation import LEVEL, MetricRelation
-from thalweg.files import atomic_folder, writing
 from thalweg.study_folder import StudyFolder
-from thalweg.tracking import additions
 
 _COLOUR = "#2166ac"
 _NAMED = 40  # settings that are few enough for their trials' numbers
@@ -32,10 +31,8 @@ def store_relation(relation: MetricRelation, study: str, directory: Path, uri: s
     """
     name = "-".join(relation.names).replace("/", "_")
     target = StudyFolder(directory).relation(name)
-    with writing("pictures", target, "free space"), atomic_folder(target, overwrite=True) as draft:
-        figure(relation, study).savefig(draft / f"{name}.png", dpi=110, metadata={"Software": None})
-    run = additions.add_study_pictures(uri, study, directory, target)
-    where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the study"
+    known = store_study_picture(figure(relation, study), target, study, directory, uri)
+    where = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the study"
     return f"picture of the relation in {target}, {where}"
 
 

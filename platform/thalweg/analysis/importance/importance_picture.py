@@ -7,12 +7,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from thalweg.analysis.importance.parameters import LEVEL, StudyImportance
-from thalweg.files import atomic_folder, writing
+from thalweg.analysis.pictures import store_study_picture
 from thalweg.study_folder import StudyFolder
-from thalweg.tracking import additions
 
 _SHOWN, _NOT_SHOWN = "#2166ac", "#a0a0a0"
-_FILE = "importance"
 
 
 def store_importance(importance: StudyImportance, study: str, directory: Path, uri: str) -> str:
@@ -29,10 +27,8 @@ def store_importance(importance: StudyImportance, study: str, directory: Path, u
         ConnectionFailed: MLflow does not accept the picture.
     """
     target = StudyFolder(directory).importance
-    with writing("pictures", target, "free space"), atomic_folder(target, overwrite=True) as draft:
-        figure(importance, study).savefig(draft / f"{_FILE}.png", dpi=110, metadata={"Software": None})
-    run = additions.add_study_pictures(uri, study, directory, target)
-    where = "and in MLflow" if run else f"not in MLflow, for {uri} does not know the study"
+    known = store_study_picture(figure(importance, study), target, study, directory, uri)
+    where = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the study"
     return f"picture of the importance in {target}, {where}"
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from thalweg.analysis.pareto.front import ParetoFront, values_of
-from thalweg.files import atomic_folder, writing
+from thalweg.analysis.pictures import store_study_picture
 from thalweg.search.store.records import StudyRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.tracking import additions
@@ -32,10 +32,7 @@ def store_front(front: ParetoFront, record: StudyRecord, directory: Path, uri: s
     """
     name = "-".join(front.modes).replace("/", "_")
     target = StudyFolder(directory).front(name)
-    with writing("pictures", target, "free space"), atomic_folder(target, overwrite=True) as draft:
-        figure(front, record).savefig(draft / f"{name}.png", dpi=110, metadata={"Software": None})
-    run = additions.add_study_pictures(uri, record.name, directory, target)
-    if not run:
+    if not store_study_picture(figure(front, record), target, record.name, directory, uri):
         return f"picture of the front in {target}, not in MLflow, for {uri} does not know the study"
     objectives = " and ".join(front.modes)
     numbers = [trial.number for trial in front.members]
