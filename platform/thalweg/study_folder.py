@@ -155,6 +155,11 @@ class StudyFolder:
         return self.path / "pictures" / "importance"
 
     @property
+    def report(self) -> Path:
+        """Folder of the study's report."""
+        return self.path / "report"
+
+    @property
     def confirmation(self) -> Path:
         """File with the plan of a confirmation."""
         return self.path / "confirmation.json"

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from thalweg.cli import check, confirm, data, look, new, results, search, show, train
+from thalweg.cli import check, confirm, data, look, new, report, results, search, show, train
 from thalweg.errors import ThalwegError
 from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, signal_of
@@ -89,6 +89,7 @@ _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
         results.best,
         results.ui,
         show.show,
+        report.report,
     ),
     "Look around": (look.studies, look.spaces, look.families, look.describe),
 }

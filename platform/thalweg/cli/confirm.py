@@ -30,7 +30,6 @@ from thalweg.errors import ConfigError
 from thalweg.lanes.interruption import ending_at_once
 
 if TYPE_CHECKING:
-    from thalweg.analysis.comparison import BestBaseline
     from thalweg.analysis.verdict.confirmed import Confirmed
     from thalweg.search.confirmation.confirmation import Confirmation
     from thalweg.search.run import Options
@@ -197,10 +196,11 @@ def _carried_out(
     """Trains what the verdict needs; returns the number of the signal that stopped it, or 0."""
     from thalweg.analysis.verdict.confirmed import judge
     from thalweg.analysis.verdict.cost_ahead import cost_ahead
+    from thalweg.analysis.verdict.judged_confirmation import best_baseline, own_record
     from thalweg.search.confirmation import confirmation
 
-    own = _own(options)
-    first = judge(plan, own, record, _baseline(plan, record, options))
+    own = own_record(options.directory, options.storage)
+    first = judge(plan, own, record, best_baseline(record, options.directory))
     if not first.wanted:
         return 0
     done = [run for run, _ in plan.runs(own)] if own is not None else []
@@ -224,6 +224,7 @@ def _trained(
     with ending_at_once():
         from thalweg.analysis.studies import earlier_trials
         from thalweg.analysis.verdict.confirmed import judge
+        from thalweg.analysis.verdict.judged_confirmation import best_baseline
         from thalweg.console.live import make_view
         from thalweg.events import Notice
         from thalweg.search import run
@@ -236,7 +237,7 @@ def _trained(
     write_plan(plan, options.directory)  # before any seed is seen
 
     def extend(own: StudyRecord) -> Any:
-        return plan.params(judge(plan, own, record, _baseline(plan, record, options)).wanted)
+        return plan.params(judge(plan, own, record, best_baseline(record, options.directory)).wanted)
 
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     view = make_view(console, earlier_trials(options), plain=plain or quiet)
@@ -263,28 +264,6 @@ def _ask(plan: Confirmation, ahead: Any, *, yes: bool, as_json: bool) -> None:
         raise typer.Exit(0)
 
 
-def _own(options: Options) -> StudyRecord | None:
-    """Returns the confirmation as far as it has come; None before it has begun."""
-    from thalweg.errors import StudyError
-    from thalweg.search.store.records import read_study
-
-    try:
-        return read_study(options.directory, options.name, options.storage)
-    except StudyError:  # opening it for the runs says what is wrong, if anything is
-        return None
-
-
-def _baseline(plan: Confirmation, record: StudyRecord, options: Options) -> BestBaseline | None:
-    """Returns the best baseline that the confirmation has evaluated."""
-    from thalweg.analysis.comparison import Comparison
-    from thalweg.study_folder import StudyFolder
-    from thalweg.training import baselines
-
-    found = baselines.read(StudyFolder(options.directory).checkpoints) or {}
-    metric = str(record.definition["metric"])
-    return Comparison(found, record.metrics, metric, record.mode).best(metric)
-
-
 def _judged(
     plan: Confirmation,
     record: StudyRecord,
@@ -296,21 +275,15 @@ def _judged(
 ) -> tuple[Confirmed, Confirmed | None]:
     """Returns the verdict on validation, over seeds and over units, and that on the split ``test``."""
     from thalweg.analysis.declared import family_of
-    from thalweg.analysis.verdict.confirmed import judge
-    from thalweg.analysis.verdict.kept_units import compare_over_units
+    from thalweg.analysis.verdict.judged_confirmation import judged
     from thalweg.analysis.verdict.sealed_split import on_test
     from thalweg.datasets.catalogue import data_root
 
-    own = _own(options)
-    found = judge(plan, own, record, _baseline(plan, record, options))
-    if own is None:
-        return found, None
-    family = family_of(record)
-    found = compare_over_units(found, options.directory, family)
-    if not test:
+    found, own = judged(plan, record, options.directory, options.storage)
+    if own is None or not test:
         return found, None
     folders = (options.directory, options.directory.parent / record.name)
-    root = data_root(family, data)
+    root = data_root(family_of(record), data)
     return found, on_test(found, own, record, folders, root, typed_command(), tell)
 
 

@@ -166,19 +166,12 @@ def _endings(board: Leaderboard) -> list[RenderableType]:
     text.append(counted(len(ended), "trial") + ": ", style="bold")
     for status in ("complete", "pruned", "failed"):
         text.append(f"{counts[status]} {status}", style=STYLES[status] if counts[status] else "dim")
-        text.append(", " if status != "failed" else _words(ended))
+        text.append(", " if status != "failed" else failure_words(ended))
     if saved is not None:
         text.append(f"; early stopping saved {saved:.0%} of samples")
     why = [Text(f"last session {board.record.ended}")] if ":" in board.record.ended else []
     failed = (Text(f"  {line}", style="red") for line in reasons(ended))
     return [text, *_safety(board), *failed, *_interrupted(board), *why]
-
-
-def _words(ended: Sequence[TrialRecord]) -> str:
-    """Counts why trials failed, the most frequent word first: `` (2 diverged, 1 data)``; empty if none says."""
-    words = Counter(trial.ended_as for trial in ended if trial.status == "failed" and trial.ended_as)
-    told = ", ".join(f"{count} {word}" for word, count in words.most_common())
-    return f" ({told})" if told else ""
 
 
 def _safety(board: Leaderboard) -> list[Text]:
@@ -209,6 +202,13 @@ def _interrupted(board: Leaderboard) -> list[Text]:
             style="yellow",
         )
     ]
+
+
+def failure_words(ended: Sequence[TrialRecord]) -> str:
+    """Counts why trials failed, the most frequent word first: `` (2 diverged, 1 data)``; empty if none says."""
+    words = Counter(trial.ended_as for trial in ended if trial.status == "failed" and trial.ended_as)
+    told = ", ".join(f"{count} {word}" for word, count in words.most_common())
+    return f" ({told})" if told else ""
 
 
 def reasons(trials: Sequence[TrialRecord]) -> list[str]:

@@ -39,6 +39,7 @@ class Space:
         study: Objective, budget and resources.
         config_type: Configuration that the function promises to return; it names the family.
         doc: First line of the function's or the module's docstring.
+        question: The whole of it.
         overrides: What options of a command replace, by their names: the ``dataset`` of all configurations, the
             ``samples`` of the study. See `thalweg.search.overrides`.
         confirms: Study whose configurations it trains again; None for a search.
@@ -51,6 +52,7 @@ class Space:
     study: Study
     config_type: type[FamilyConfig]
     doc: str = ""
+    question: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     confirms: str | None = None
 
@@ -135,6 +137,7 @@ def load_space(name: str) -> Space:
         study=study,
         config_type=_returned_type(function, file),
         doc=doc.partition("\n")[0],
+        question=doc,
     )
 
 

@@ -69,26 +69,39 @@ def _find(client: MlflowClient, study: str, directory: Path, kind: str) -> Run |
 
 
 def add_study_pictures(uri: str, study: str, directory: Path, folder: Path) -> str | None:
-    """Uploads the files of a folder as artifacts of a study's own run, below ``pictures``.
+    """Uploads the files of a folder as artifacts of a study's own run, below ``pictures``; see `add_study_file`."""
+    return _add_to_study(uri, study, directory, folder, PICTURES)
+
+
+def add_study_file(uri: str, study: str, directory: Path, file: Path) -> str | None:
+    """Uploads a file as an artifact of a study's own run.
 
     Args:
         uri: MLflow's address, which `check_tracking` accepted.
         study: Name of the study and of its experiment.
         directory: Folder of the study; another study may have had its name.
-        folder: Folder of the pictures.
+        file: The file.
 
     Returns:
         The run's id; None if MLflow has no such run.
 
     Raises:
-        ConnectionFailed: MLflow does not accept them.
+        ConnectionFailed: MLflow does not accept it.
     """
+    return _add_to_study(uri, study, directory, file)
+
+
+def _add_to_study(
+    uri: str, study: str, directory: Path, source: Path, below: str | None = None
+) -> str | None:
     client = connect(uri)
-    with _accepted("the pictures", f"they lie in {folder}, or choose another --tracking-uri"):
+    what = "the pictures" if source.is_dir() else source.name
+    with _accepted(what, f"see {source}, or choose another --tracking-uri"):
         run = _find(client, study, directory, "'study'")
         if run is None:
             return None
-        client.log_artifacts(run.info.run_id, str(folder), PICTURES)
+        add = client.log_artifacts if source.is_dir() else client.log_artifact
+        add(run.info.run_id, str(source), below)
         return str(run.info.run_id)
 
 

@@ -24,7 +24,7 @@ def show_plan(plan: Confirmation, ahead: CostAhead, console: Console) -> None:
         table.add_column(name, no_wrap=True)
     for one in plan.contenders:
         value = "not trained to its end" if one.value is None else score(one.value)
-        table.add_row(one.name, Text(_role(one.role, one.label), style="dim"), value)
+        table.add_row(one.name, Text(role(one.role, one.label), style="dim"), value)
     console.print(table, "", sep="\n")
     for sentence in plan_sentences(plan, ahead):
         console.print(Text(sentence), soft_wrap=True)
@@ -134,7 +134,7 @@ def _run_cells(one: Repeated) -> list[str | Text]:
     failed = Text(f"{one.num_failed} of {len(one.trials)} failed", style="red") if one.num_failed else None
     return [
         contender.name,
-        Text(_role(contender.role, contender.label), style="dim"),
+        Text(role(contender.role, contender.label), style="dim"),
         str(len(one.trials)),
         failed or score(one.mean),
         score(one.spread),
@@ -166,8 +166,9 @@ def signed(value: float | None) -> str:
     return "-" if value is None else f"{'+' if value > 0 else ''}{score(value)}"
 
 
-def _role(role: str, label: str) -> str:
-    return ", ".join(filter(None, ["" if role == "rival" and label else role, label]))
+def role(what: str, label: str) -> str:
+    """Writes what a configuration is in a confirmation: its role, and the option that it stands for."""
+    return ", ".join(filter(None, ["" if what == "rival" and label else what, label]))
 
 
 def _needs(one: Finding) -> str:

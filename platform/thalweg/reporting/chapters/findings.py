@@ -1,0 +1,60 @@
+"""The first chapter: what was found, in a few sentences, and what to keep in mind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from thalweg.analysis.comparison import LOSS, WIN
+from thalweg.console.analyses.importance_view import verdict
+from thalweg.console.formatting import score
+from thalweg.reporting.blocks import Block, Bullets, Chapter, Prose
+from thalweg.reporting.chapters.caveats import caveats
+from thalweg.reporting.material import Material
+from thalweg.wording import counted
+
+
+def findings(material: Material) -> Chapter:
+    """Returns the best trial beside the baselines, the verdicts, what matters, and the caveats."""
+    blocks: list[Block] = [*_best(material), *_verdicts(material)]
+    if material.importance is not None:
+        blocks.append(Prose(f"Parameters: {verdict(material.importance)}."))
+    notes = list(caveats(material))
+    if notes:
+        blocks += [Prose("Keep in mind:"), Bullets(notes)]
+    return Chapter("findings", "What was found", blocks)
+
+
+def better(material: Material) -> str:
+    """Returns ``larger is better`` or ``smaller is better``."""
+    return f"{'larger' if material.record.mode == 'max' else 'smaller'} is better"
+
+
+def _best(material: Material) -> Iterator[Block]:
+    best, name = material.record.best(), material.objective
+    if best is None:
+        counts = ", ".join(f"{count} {status}" for status, count in material.summary.counts.items())
+        yield Prose(f"No trial is complete, so that there is no best one ({counts}).", "bad")
+        return
+    among = counted(len(material.ranking), "complete trial")
+    told = f"Trial {best.number} is the best of {among}: {name} {score(best.value)} ({better(material)})."
+    baseline = material.board.comparison.best(name)
+    if baseline is None:
+        yield Prose(f"{told} No baseline is recorded to compare it with.")
+        return
+    mark = baseline.mark(best.value)
+    beside = f"{baseline.name}, {score(baseline.value)}"
+    words = {
+        WIN: f"It beats the best baseline, {beside}.",
+        LOSS: f"The baseline {baseline.name} is better: {score(baseline.value)}.",
+    }
+    yield Prose(
+        f"{told} {words.get(mark, f'It equals the best baseline, {beside}.')}",
+        "good" if mark == WIN else "bad",
+    )
+
+
+def _verdicts(material: Material) -> Iterator[Block]:
+    for name, found in material.confirmed.items():
+        told = found.recommendation
+        used = f"use {told.name}, {told.reason}" if told.name else f"nothing to recommend, {told.reason}"
+        yield Prose(f"Confirmed with fresh seeds ({name}): {used}.", "good" if told.name else "bad")

@@ -1,0 +1,109 @@
+"""The verdicts of a study's confirmations, or that there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from thalweg.analysis.comparison import LOSS, WIN
+from thalweg.analysis.verdict.confirmed import Confirmed, Finding
+from thalweg.console.formatting import clock, score
+from thalweg.console.verdicts.confirm_view import footnotes, interval, role, sentences, signed
+from thalweg.reporting.blocks import Block, Bullets, Cell, Chapter, Prose, ReportTable, Row, words
+from thalweg.reporting.chapters.caveats import unconfirmed
+from thalweg.reporting.drawing.figures import picture
+from thalweg.reporting.material import Material
+
+
+def verdict_chapter(material: Material) -> Chapter:
+    """Returns the verdict of each confirmation; if there is none, what the ranking stands on."""
+    blocks = [block for name, found in material.confirmed.items() for block in _confirmed(name, found)]
+    if not blocks:
+        text = f"The verdict cannot be read here: {material.unconfirmed}." if material.unconfirmed else ""
+        blocks = [Prose(text or unconfirmed(material), "bad")]
+    return Chapter("verdicts", "Verdicts", blocks)
+
+
+def _confirmed(name: str, found: Confirmed) -> Iterator[Block]:
+    told = found.recommendation
+    yield Prose(
+        f"`{name}` trained {len(found.repeated)} configurations again with fresh seeds, the same for each, at full "
+        "budget; the values of the search are shown and never used."
+    )
+    text = f"Use {told.name}: {told.reason}." if told.name else f"Nothing to recommend: {told.reason}."
+    yield Prose(text, "good" if told.name else "bad")
+    if found.wanted:
+        yield Prose("It has not ended: `thalweg confirm` goes on with it.", "bad")
+    yield Bullets(sentences(found))
+    yield _runs(found)
+    if judged := [one for one in found.findings if one.seeds]:
+        yield _findings(found, judged)
+    from thalweg.analysis.verdict.verdict_picture import figure  # matplotlib
+
+    yield picture(
+        f"verdict-{name}",
+        figure(found),
+        f"Left: a dot for each run, a stroke at the mean, grey lines join equal seeds. Right: by how much "
+        f"{found.champion.contender.name} is better, with its interval; grey: less than matters.",
+    )
+    yield from (Prose(f"{sentence[0].upper()}{sentence[1:]}.", "note") for sentence in footnotes(found))
+
+
+def _runs(found: Confirmed) -> ReportTable:
+    rows = []
+    for one in found.repeated:
+        failed = f"{one.num_failed} of {len(one.trials)} failed" if one.num_failed else score(one.mean)
+        time = "-" if one.seconds is None else clock(one.seconds)
+        told = role(one.contender.role, one.contender.label)
+        cells = [
+            one.contender.name,
+            told,
+            f"{len(one.trials)}",
+            failed,
+            score(one.spread),
+            time,
+            score(one.contender.value),
+        ]
+        rows.append(Row(words(cells)))
+    if found.baseline is not None:
+        cells = [found.baseline.name, "constant", "-", score(found.baseline.value), "-", "-", "-"]
+        rows.append(Row(words(cells), "baseline"))
+    return ReportTable(
+        heads=[
+            "configuration",
+            "role",
+            "seeds",
+            f"mean {found.metric}",
+            "spread over seeds",
+            "time",
+            "in the search",
+        ],
+        rows=rows,
+        caption="Means and standard deviations over fresh seeds; time of a run in minutes and seconds.",
+        num_words=2,
+    )
+
+
+def _findings(found: Confirmed, judged: list[Finding]) -> ReportTable:
+    marks = {"beats": WIN, "loses": LOSS}
+    rows = [
+        Row(
+            [
+                Cell(one.rival),
+                Cell(one.word, marks.get(one.word.partition(",")[0], "")),
+                *words([signed(one.difference), interval(one), f"{one.seeds}"]),
+            ]
+        )
+        for one in judged
+    ]
+    return ReportTable(
+        heads=[
+            f"{found.champion.contender.name} against",
+            "verdict",
+            f"better by [{found.metric}]",
+            "interval",
+            "seeds",
+        ],
+        rows=rows,
+        caption="The verdict on each rival; intervals hold for all of them together.",
+        num_words=2,
+    )

@@ -1,0 +1,1 @@
+"""Pictures of a report that no command of the terminal draws."""

@@ -1,0 +1,158 @@
+"""What a report is made from: the record of a study, and all that is computed from it, gathered once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from thalweg.analysis import leaderboard
+from thalweg.analysis.importance.parameters import StudyImportance, importance_of
+from thalweg.analysis.leaderboard import Leaderboard
+from thalweg.analysis.studies import Summary, space_name, summary
+from thalweg.analysis.verdict.confirmed import Confirmed
+from thalweg.analysis.verdict.judged_confirmation import confirmations
+from thalweg.analysis.verdict.sealed_split import Reading, readings
+from thalweg.contract import Metric
+from thalweg.errors import ConfigError, StudyError, ThalwegError
+from thalweg.events import StudyStarted
+from thalweg.reporting.recorded_sessions import sessions
+from thalweg.search.domains import Domain
+from thalweg.search.space import Space, load_space
+from thalweg.search.store.records import StudyRecord, TrialRecord
+
+_MAX_REPLAYED = 200
+"""Trials that are replayed to learn what the branches of a space ask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """A study with all that its report tells.
+
+    Attributes:
+        record: The study.
+        folder: Its folder.
+        board: Its leaderboard.
+        summary: How far it has come.
+        sessions: How each of its sessions began, as recorded; none if nothing was.
+        space: Its search space as it is now; None if it cannot be loaded from here.
+        confirmed: Verdicts of its confirmations, by their names.
+        unconfirmed: Why a verdict cannot be read; empty if there is none or it can.
+        readings: Readings of the split ``test``.
+        importance: Importance of its parameters; None if it cannot be estimated.
+        unweighed: Why it cannot.
+    """
+
+    record: StudyRecord
+    folder: Path
+    board: Leaderboard
+    summary: Summary
+    sessions: tuple[StudyStarted, ...]
+    space: Space | None
+    confirmed: Mapping[str, Confirmed]
+    unconfirmed: str
+    readings: tuple[Reading, ...]
+    importance: StudyImportance | None
+    unweighed: str
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.record.name
+
+    @property
+    def objective(self) -> str:
+        """Name of the objective."""
+        return self.board.objective
+
+    @cached_property
+    def ranking(self) -> list[TrialRecord]:
+        """The complete trials, best first."""
+        return self.record.ranking()
+
+    @cached_property
+    def parameters(self) -> list[str]:
+        """Names of all searched parameters, in the order in which the space asked for them."""
+        return list(dict.fromkeys(name for trial in self.record.trials for name in trial.params))
+
+    @cached_property
+    def declared(self) -> Mapping[str, Metric]:
+        """The metrics that the family declares, by name."""
+        return {metric.name: metric for metric in self.board.metrics}
+
+    @cached_property
+    def domains(self) -> Mapping[str, Domain]:
+        """What the space asks, by parameter, as far as it can be loaded and still asks what it asked."""
+        found: dict[str, Domain] = {}
+        for trial in [*self.ranking, *self.record.trials][:_MAX_REPLAYED]:
+            if self.space is not None and not trial.params.keys() <= found.keys():
+                with suppress(ThalwegError):
+                    found |= self.space.replay(trial.params)[1].asked
+        return {name: found[name] for name in self.parameters if name in found}
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """What the last session recorded: versions, hardware, data and code."""
+        return self.sessions[-1].tags if self.sessions else {}
+
+
+def gather(record: StudyRecord, folder: Path, storage: str | None = None) -> Material:
+    """Gathers what the report of a study tells.
+
+    Args:
+        record: The study.
+        folder: Its folder.
+        storage: Database that holds it; None for its journal.
+
+    Raises:
+        ConfigError: It is a confirmation, which is told with the search that it confirms.
+        StudyError: None of its trials has ended, or a record of it is damaged.
+    """
+    if record.definition.get("confirms"):
+        raise ConfigError(
+            f"a report is of a search, got {record.name!r}, which confirms {record.definition['confirms']!r}; name "
+            "that: its report holds the verdict"
+        )
+    board = leaderboard.of_study(record, folder)
+    if not board.ended():
+        raise StudyError(
+            f"a report needs a trial that has ended, {record.name!r} has none of {len(record.trials)}; search first, "
+            "or wait for one"
+        )
+    importance, unweighed = _importance(record)
+    confirmed, unconfirmed = _confirmed(record, folder, storage)
+    return Material(
+        record=record,
+        folder=folder,
+        board=board,
+        summary=summary(record, folder),
+        sessions=sessions(folder),
+        space=_space(record),
+        confirmed=confirmed,
+        unconfirmed=unconfirmed,
+        readings=tuple(readings(folder)),
+        importance=importance,
+        unweighed=unweighed,
+    )
+
+
+def _importance(record: StudyRecord) -> tuple[StudyImportance | None, str]:
+    try:
+        return importance_of(record), ""
+    except StudyError as error:
+        return None, str(error)
+
+
+def _confirmed(record: StudyRecord, folder: Path, storage: str | None) -> tuple[Mapping[str, Confirmed], str]:
+    try:
+        return dict(confirmations(record, folder.parent, storage)), ""
+    except ThalwegError as error:  # a report without its verdict says so
+        return {}, str(error)
+
+
+def _space(record: StudyRecord) -> Space | None:
+    with suppress(ThalwegError):
+        return load_space(space_name(record))
+    return None
