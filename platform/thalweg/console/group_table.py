@@ -26,6 +26,22 @@ def render(record: StudyRecord, names: Sequence[str], others: Sequence[str], wid
         others: Further metrics whose mean is shown.
         width: Characters of a line.
     """
+    columns = columns_of(record, names, others, width)
+    table = plain_table()
+    for place, head in enumerate(columns):
+        is_key = place < len(names)
+        table.add_column(
+            head, justify="left" if is_key else "right", style="cyan" if is_key else "", no_wrap=True
+        )
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, row))
+    return table
+
+
+def columns_of(
+    record: StudyRecord, names: Sequence[str], others: Sequence[str], width: int
+) -> dict[str, list[str]]:
+    """Returns the columns of a table of groups by their heads, the parameters first; see `render`."""
     found = groups(record, names)
     columns = {
         name.rpartition(".")[2]: [group.key[place] for group in found] for place, name in enumerate(names)
@@ -39,15 +55,7 @@ def render(record: StudyRecord, names: Sequence[str], others: Sequence[str], wid
     for name, column in (_paired(found) | _optional(found, others, record.mode)).items():
         if _width({**columns, name: column}) <= width:
             columns[name] = column
-    table = plain_table()
-    for place, head in enumerate(columns):
-        is_key = place < len(names)
-        table.add_column(
-            head, justify="left" if is_key else "right", style="cyan" if is_key else "", no_wrap=True
-        )
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*map(Text, row))
-    return table
+    return columns
 
 
 def footnote(record: StudyRecord, names: Sequence[str]) -> str:

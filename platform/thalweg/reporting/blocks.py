@@ -76,6 +76,11 @@ class ReportTable:
     caption: str = ""
     num_words: int = 1
 
+    @property
+    def has_marks(self) -> bool:
+        """Whether some cells have marks, for which the others keep room."""
+        return any(cell.mark for row in self.rows for cell in row.cells)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportPicture:

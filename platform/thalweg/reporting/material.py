@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from thalweg.analysis import leaderboard
 from thalweg.analysis.importance.parameters import StudyImportance, importance_of
 from thalweg.analysis.leaderboard import Leaderboard
@@ -22,6 +24,7 @@ from thalweg.reporting.recorded_sessions import sessions
 from thalweg.search.domains import Domain
 from thalweg.search.space import Space, load_space
 from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.study import Study
 
 _MAX_REPLAYED = 200
 """Trials that are replayed to learn what the branches of a space ask."""
@@ -91,6 +94,14 @@ class Material:
                 with suppress(ThalwegError):
                     found |= self.space.replay(trial.params)[1].asked
         return {name: found[name] for name in self.parameters if name in found}
+
+    @cached_property
+    def study(self) -> Study | None:
+        """The settings of its last run; None if this version of Thalweg does not know them."""
+        try:
+            return Study.model_validate(self.record.definition["study"])
+        except ValidationError:
+            return None
 
     @property
     def tags(self) -> Mapping[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
 
 from thalweg.analysis.studies import space_name
-from thalweg.reporting.blocks import StudyReport
+from thalweg.reporting.blocks import Chapter, StudyReport
 from thalweg.reporting.chapters.cost_chapter import cost_chapter
 from thalweg.reporting.chapters.course import course, early_stopping, pictures_chapter
 from thalweg.reporting.chapters.findings import better, findings
+from thalweg.reporting.chapters.grouped import grouped
 from thalweg.reporting.chapters.parameter_chapter import parameter_chapter
 from thalweg.reporting.chapters.protocol_chapter import protocol_chapter
 from thalweg.reporting.chapters.question import question, searched
@@ -18,12 +20,13 @@ from thalweg.reporting.chapters.reproduction import reproduction
 from thalweg.reporting.chapters.verdict_chapter import verdict_chapter
 from thalweg.reporting.material import Material
 
-_CHAPTERS = (
+_CHAPTERS: tuple[Callable[[Material], Chapter | None], ...] = (
     question,
     findings,
     searched,
     protocol_chapter,
     ranking,
+    grouped,
     verdict_chapter,
     parameter_chapter,
     course,
@@ -50,6 +53,6 @@ def study_report(material: Material, now: datetime) -> StudyReport:
     return StudyReport(
         title=record.name,
         subtitle=" \u00b7 ".join(filter(None, parts)),
-        chapters=[chapter(material) for chapter in _CHAPTERS],
+        chapters=[made for chapter in _CHAPTERS if (made := chapter(material)) is not None],
         written=f"Written by Thalweg {version('thalweg')} on {now:%-d %B %Y, %H:%M}.",
     )

@@ -89,8 +89,8 @@ def _of_ranges(material: Material) -> Iterator[str]:
     names = [name for name, domain in material.domains.items() if _is_at_edge(domain, params.get(name))]
     if names:
         yield (
-            f"The best trial lies at the edge of the range of {some(f'`{name}`' for name in names)}: better ones may lie "
-            "beyond."
+            f"The best trial lies at the edge of the range of {some(f'`{name}`' for name in names)}: better ones "
+            "may lie beyond."
         )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from thalweg.reporting.blocks import Block, Chapter, Facts, ReportTable, Row, words
 from thalweg.reporting.material import Material
 from thalweg.search.overrides import options_of
-from thalweg.study import Study
 from thalweg.wording import counted, some
 
 
@@ -58,11 +57,9 @@ def _judged(material: Material) -> Iterator[tuple[str, str]]:
 
 def _search(material: Material) -> Iterator[tuple[str, str]]:
     definition = material.record.definition
-    settings = definition["study"]
     samples = int(definition["samples"])
     yield "budget of a trial", f"{counted(samples, 'sample')} seen"
-    study = Study.model_validate(settings) if "metric" in settings else None
-    if study is not None:
+    if (study := material.study) is not None:
         at = ", ".join(f"{point:,}" for point in study.evaluations)
         yield "evaluated after", f"{at} samples"
         rungs = ", ".join(f"{rung:,}" for rung in study.rungs)

@@ -63,7 +63,7 @@ def _curves(place: Axes, record: StudyRecord) -> None:
         marker = "" if len(best.curve) > 1 else "o"
         place.plot(*_points(best), color=_BEST, linewidth=2.4, marker=marker)
         place.annotate(
-            f"trial {best.number}", best.curve[-1], xytext=(-2, -12 if record.mode == "max" else 6),
+            f"trial {best.number}", best.curve[-1], xytext=(-2, 5 if record.mode == "max" else -13),
             textcoords="offset points", ha="right", color=_BEST, fontsize=9,
         )  # fmt: skip
     place.set_xlabel("training samples seen")

@@ -30,9 +30,10 @@ _GOLDEN = 0.6180339887
 _COLOURS = ((253, 231, 37), (94, 201, 98), (33, 145, 140), (59, 82, 139), (68, 1, 84))
 """From the worst to the best: viridis, which people with colour blindness and grey printers tell apart."""
 _STYLE = """
-.pc path { fill: none; stroke-width: 1; stroke-opacity: .55 }
+.pc path { fill: none; stroke-width: 1.2; stroke-opacity: .9 }
 .pc .many { stroke-width: .7; stroke-opacity: .4 }
-.pc .stopped { stroke: #b9c0ca; stroke-opacity: .35 }
+.pc .stopped { stroke: #c3c9d2; stroke-opacity: .8 }
+.pc .far { stroke: #c3c9d2; stroke-opacity: .3; stroke-width: .7 }
 .pc .top { stroke-width: 2.4; stroke-opacity: 1 }
 .pc path:hover { stroke: #e8590c !important; stroke-width: 4; stroke-opacity: 1 }
 .pc line { stroke: #1c2430; stroke-width: 1 }
@@ -72,7 +73,7 @@ def parallel_coordinates(
     outcome, beyond = scale_of_outcomes(outcomes, record.mode)
     scales = {name: scale_of(values[name], domains.get(name)) for name in names}
     axes = _axes(scales, str(record.definition["metric"]), outcome)
-    lines = [_stopped(trial, axes) for trial in stopped]
+    lines = [_stopped(trial, axes, len(stopped)) for trial in stopped]
     lines += [_line(trial, axes, rank, len(trials)) for rank, trial in reversed([*enumerate(trials)])]
     return ReportPicture(
         name=f"{NAME}.svg",
@@ -102,9 +103,9 @@ def _line(trial: TrialRecord, axes: Sequence[_Axis], rank: int, count: int) -> s
     )
 
 
-def _stopped(trial: TrialRecord, axes: Sequence[_Axis]) -> str:
-    path = _path(_points(trial, axes))
-    return f'<path class="stopped" d="{path}"><title>trial {trial.number}: stopped early</title></path>'
+def _stopped(trial: TrialRecord, axes: Sequence[_Axis], count: int) -> str:
+    kind, path = "far" if count > _MANY else "stopped", _path(_points(trial, axes))
+    return f'<path class="{kind}" d="{path}"><title>trial {trial.number}: stopped early</title></path>'
 
 
 def _points(trial: TrialRecord, axes: Sequence[_Axis]) -> list[tuple[float, float]]:
