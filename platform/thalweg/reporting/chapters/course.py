@@ -22,7 +22,7 @@ def course(material: Material) -> Chapter:
     dashed = "" if best is None else f" Dashed: the best baseline, {best.name}, {score(best.value)}."
     caption = (
         f"Left: {material.objective} on the validation split after so many training samples; green: complete trials, "
-        "dark: the best one, grey with a cross: stopped early. Right: a dot for each complete trial in the order in "
+        "dark: the best one, grey: stopped early. Right: a dot for each complete trial in the order in "
         f"which they began, and the best so far.{dashed} Values far beyond the others are cut off."
     )
     return Chapter("curves", "Learning curves", [picture("curves", figure(material.record, best), caption)])

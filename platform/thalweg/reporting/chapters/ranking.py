@@ -111,6 +111,7 @@ def _parameters(material: Material, trials: Sequence[TrialRecord]) -> Iterator[B
     yield ReportTable(
         heads=heads,
         rows=rows,
-        caption=f"What the trials were and what they cost, in the same order{last}. Time in minutes and seconds.",
+        caption=f"What the trials were and what they cost, in the same order{last}. Time in minutes and seconds; "
+        "s/epoch: seconds of a pass over the training split; MiB: peak memory of a worker.",
         num_words=2,
     )
