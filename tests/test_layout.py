@@ -66,6 +66,7 @@ TESTED_BY = {
     "importance_picture": "test_parameters",
     "importance_view": "test_parameters",
     "inherited": "test_warm_start",
+    "judged_confirmation": "test_confirm",
     "judgement": "test_check_space",
     "judgement_view": "test_check",
     "kept_units": "test_unit_scope",
@@ -109,6 +110,10 @@ TESTED_BY = {
     "verdict_view": "test_check",
     "verdicts": "test_check",
 }
+OF_A_REPORT = """best_pictures blocks caveats cost_chapter course course_picture figures findings grouped html_page
+    material mlflow_copy parameter_chapter protocol_chapter question ranking recorded_sessions report_files reproduction
+    trial_csv verdict_chapter"""
+TESTED_BY |= dict.fromkeys(OF_A_REPORT.split(), "test_report")
 """Modules of thalweg without a test of their own name, and the one that covers each."""
 DISK = {
     "platform/thalweg/files.py": "the one home of drafts, names and locks",

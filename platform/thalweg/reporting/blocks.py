@@ -35,7 +35,7 @@ class Bullets:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A cell of a table.
 
     Attributes:
@@ -56,7 +56,7 @@ class Row:
         kind: Empty for a usual row.
     """
 
-    cells: Sequence[Cell]
+    cells: Sequence[TableCell]
     kind: Literal["", "best", "baseline"] = ""
 
 
@@ -105,8 +105,8 @@ class ReportPicture:
 
 
 @dataclass(frozen=True)
-class Commands:
-    """Commands that can be copied."""
+class CommandLines:
+    """CommandLines that can be copied."""
 
     text: str
 
@@ -118,7 +118,7 @@ class Facts:
     items: Sequence[tuple[str, str]]
 
 
-Block: TypeAlias = Prose | Bullets | ReportTable | ReportPicture | Commands | Facts
+Block: TypeAlias = Prose | Bullets | ReportTable | ReportPicture | CommandLines | Facts
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,6 @@ class StudyReport:
         return [block for each in self.chapters for block in each.blocks if isinstance(block, ReportPicture)]
 
 
-def words(texts: Sequence[str]) -> list[Cell]:
+def words(texts: Sequence[str]) -> list[TableCell]:
     """Returns cells without marks."""
-    return [Cell(text) for text in texts]
+    return [TableCell(text) for text in texts]

@@ -17,7 +17,7 @@ from thalweg.reporting.blocks import ReportPicture, StudyReport
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-TEMPLATE = "report.html.jinja"
+TEMPLATE = "report_template.html"
 SIGNS = {
     WIN: ("win", "+", "better than the best baseline"),
     LOSS: ("loss", "\u2212", "worse than the best baseline"),

@@ -10,14 +10,14 @@ from thalweg.analysis.comparison import LOSS, TIE, WIN
 from thalweg.reporting.blocks import (
     Block,
     Bullets,
-    Cell,
-    Commands,
+    CommandLines,
     Facts,
     Prose,
     ReportPicture,
     ReportTable,
     Row,
     StudyReport,
+    TableCell,
 )
 
 MARKS = {WIN: " (+)", LOSS: " (-)", TIE: " (=)", "": ""}
@@ -61,7 +61,7 @@ def _block(block: Block, pictures: str) -> str:
         case ReportPicture():
             caption = escaped(block.caption)
             return f"![{caption}]({pictures}/{block.name})\n\n*{caption}*"
-        case Commands(text):
+        case CommandLines(text):
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
             return f"{fence}\n{text}\n{fence}"
         case Facts(items):
@@ -82,7 +82,7 @@ def _row(row: Row) -> str:
     return _line([_cell(cell, around) for cell in row.cells])
 
 
-def _cell(cell: Cell, around: str) -> str:
+def _cell(cell: TableCell, around: str) -> str:
     text = escaped(cell.text)
     return f"{around}{text}{around}{MARKS[cell.mark]}" if text else ""
 

@@ -5,7 +5,7 @@ import pytest
 from thalweg.reporting.blocks import (
     Bullets,
     Chapter,
-    Commands,
+    CommandLines,
     Facts,
     Prose,
     ReportTable,
@@ -39,7 +39,7 @@ def test_blocks_become_markdown() -> None:
         Bullets(["one", "two"]),
         table,
         ReportTable(heads=["c"], rows=[]),
-        Commands("run ``` it"),
+        CommandLines("run ``` it"),
         Facts([("seed", "7")]),
     ]
     page = markdown(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from thalweg.analysis.comparison import LOSS, WIN
 from thalweg.analysis.groups import COSTS
 from thalweg.console.formatting import clock, cost, number, score
-from thalweg.reporting.blocks import Block, Cell, Chapter, Prose, ReportTable, Row, words
+from thalweg.reporting.blocks import Block, Chapter, Prose, ReportTable, Row, TableCell, words
 from thalweg.reporting.chapters.findings import better
 from thalweg.reporting.material import Material
 from thalweg.search.store.records import TrialRecord
@@ -72,20 +72,20 @@ def _among_baselines(material: Material, trials: Sequence[TrialRecord], shown: S
     for name, value in board.comparison.ordered(material.objective):
         values = board.baselines[name]
         cells = [
-            Cell(name),
-            *(Cell(score(values.get(metric)) if metric in values else "") for metric in shown),
+            TableCell(name),
+            *(TableCell(score(values.get(metric)) if metric in values else "") for metric in shown),
         ]
         rows.append((sign * value, 0, Row(cells, "baseline")))
     for place, trial in enumerate(trials):
-        cells = [Cell(f"{trial.number}"), *(_marked(material, trial, metric) for metric in shown)]
+        cells = [TableCell(f"{trial.number}"), *(_marked(material, trial, metric) for metric in shown)]
         rows.append((sign * (trial.value or 0.0), 1 + place, Row(cells, "best" if place == 0 else "")))
     return [row for *_, row in sorted(rows, key=lambda each: each[:2])] if trials else []
 
 
-def _marked(material: Material, trial: TrialRecord, metric: str) -> Cell:
+def _marked(material: Material, trial: TrialRecord, metric: str) -> TableCell:
     value = trial.value if metric == material.objective else trial.metrics.get(metric)
     best = material.board.comparison.best(metric)
-    return Cell(score(value), "" if best is None else best.mark(value))
+    return TableCell(score(value), "" if best is None else best.mark(value))
 
 
 def _parameters(material: Material, trials: Sequence[TrialRecord]) -> Iterator[Block]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from thalweg.analysis.next_steps import train_command
 from thalweg.analysis.studies import space_name
-from thalweg.reporting.blocks import Block, Chapter, Commands, Facts, Prose
+from thalweg.reporting.blocks import Block, Chapter, CommandLines, Facts, Prose
 from thalweg.reporting.material import Material
 from thalweg.search.overrides import options_of
 from thalweg.wording import some
@@ -28,21 +28,21 @@ def _commands(material: Material) -> Iterator[Block]:
     code = material.tags.get("code_version", "").removesuffix("-dirty")
     if code:
         yield Prose("The code of Thalweg, in a clone of its repository:")
-        yield Commands(f"git checkout {shlex.quote(code)}")
+        yield CommandLines(f"git checkout {shlex.quote(code)}")
     yield Prose(
         "The search, with the seed of its sampler; trials that ran side by side may be proposed in another order:"
     )
-    yield Commands(_search(material))
+    yield CommandLines(_search(material))
     best = material.record.best()
     if best is not None:
         yield Prose(f"Trial {best.number}, the best one, trained again:")
         space, overrides = space_name(material.record), material.record.overrides
-        yield Commands(train_command(space, best.params, overrides=overrides))
+        yield CommandLines(train_command(space, best.params, overrides=overrides))
         yield Prose("Its model in a file, and its value on the split test:")
         name = shlex.quote(material.name)
-        yield Commands(f"thalweg best {name} --export best.pt\nthalweg best {name} --test")
+        yield CommandLines(f"thalweg best {name} --export best.pt\nthalweg best {name} --test")
     yield Prose("The best configurations with fresh seeds:")
-    yield Commands(f"thalweg confirm {shlex.quote(material.name)}")
+    yield CommandLines(f"thalweg confirm {shlex.quote(material.name)}")
 
 
 def _search(material: Material) -> str:

@@ -8,7 +8,7 @@ from thalweg.analysis.comparison import LOSS, WIN
 from thalweg.analysis.verdict.confirmed import Confirmed, Finding
 from thalweg.console.formatting import clock, score
 from thalweg.console.verdicts.confirm_view import footnotes, interval, role, sentences, signed
-from thalweg.reporting.blocks import Block, Bullets, Cell, Chapter, Prose, ReportTable, Row, words
+from thalweg.reporting.blocks import Block, Bullets, Chapter, Prose, ReportTable, Row, TableCell, words
 from thalweg.reporting.chapters.caveats import unconfirmed
 from thalweg.reporting.drawing.figures import picture
 from thalweg.reporting.material import Material
@@ -88,8 +88,8 @@ def _findings(found: Confirmed, judged: list[Finding]) -> ReportTable:
     rows = [
         Row(
             [
-                Cell(one.rival),
-                Cell(one.word, marks.get(one.word.partition(",")[0], "")),
+                TableCell(one.rival),
+                TableCell(one.word, marks.get(one.word.partition(",")[0], "")),
                 *words([signed(one.difference), interval(one), f"{one.seeds}"]),
             ]
         )

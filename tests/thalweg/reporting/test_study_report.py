@@ -1,0 +1,83 @@
+"""The report of a study of many trials, and of a grid."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Never
+
+import pytest
+
+from thalweg.contract import Metric
+from thalweg.errors import StudyError
+from thalweg.reporting.blocks import ReportTable
+from thalweg.reporting.html_page import html
+from thalweg.reporting.markdown_page import markdown
+from thalweg.reporting.material import gather
+from thalweg.reporting.study_report import study_report
+from thalweg.reporting.trial_csv import trial_csv
+from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.study import Study
+
+SKILL = Metric(name="skill", mode="max", unit="1", search_invariant=True, meaning="Of all.")
+NOW = datetime(2026, 1, 2, 3, 4)
+
+
+def _unweighed(record: StudyRecord) -> Never:
+    raise StudyError("not asked here")
+
+
+def _of(record: StudyRecord, settings: dict[str, Any]) -> StudyRecord:
+    definition = {**record.definition, "study": settings, "num_evaluations": 4}
+    return replace(record, definition=definition, metrics=(SKILL,))
+
+
+@pytest.mark.slow
+def test_a_thousand_trials_make_a_small_page_at_once(
+    make_trial: Callable[..., TrialRecord],
+    make_record: Callable[..., StudyRecord],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("thalweg.reporting.material.importance_of", _unweighed)
+    trials = []
+    for number in range(1000):
+        value = (number * 371 % 1000) / 1000
+        stopped = value < 0.3
+        curve = tuple((200 * (k + 1), value - 0.1 / (k + 1)) for k in range(1 if stopped else 4))
+        params = {f"knob_{k}": (number * (k + 3)) % 101 / 10 for k in range(8)} | {
+            "fusion": "abc"[number % 3]
+        }
+        status = "pruned" if stopped else "complete"
+        trials.append(make_trial(number, value, params=params, curve=curve, status=status))
+    record = _of(make_record(*trials), {"num_trials": 1000})
+    began = time.process_time()
+    report = study_report(gather(record, tmp_path / "rivers"), NOW)
+    page, twin, table = html(report), markdown(report, "pictures"), trial_csv(record)
+    assert time.process_time() - began < 60
+    assert len(page) < 3_000_000
+    assert "The best 100 of 700 complete trials; <code>trials.csv</code> holds all trials" in page
+    assert "The best 100 of 700 complete trials" in twin
+    assert table.count("\n") == 1001
+
+
+def test_the_cells_of_a_grid_are_compared_over_their_seeds(
+    fusions: StudyRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thalweg.reporting.material.importance_of", _unweighed)
+    cells = tuple(dict(trial.params) for trial in fusions.trials if trial.status == "complete")
+    settings = Study(metric="skill", mode="max", samples=800, first_trials=cells, num_trials=len(cells))
+    report = study_report(gather(_of(fusions, settings.model_dump(mode="json")), tmp_path / "rivers"), NOW)
+    groups = next(chapter for chapter in report.chapters if chapter.key == "groups")
+    table = groups.blocks[0]
+    assert isinstance(table, ReportTable)
+    assert [[cell.text for cell in row.cells[:2]] for row in table.rows] == [
+        ["concat", "3"],
+        ["add", "3"],
+        ["gated", "1"],
+    ]
+    page = html(report)
+    assert "0.8000 +- 0.1732" in page
+    assert "the ranking stands on 3 seeds of the search" in page
+    assert "no such" not in page and "cannot be loaded from here" in page
