@@ -76,6 +76,15 @@ class Material:
         return self.record.ranking()
 
     @cached_property
+    def judged(self) -> Mapping[str, Confirmed]:
+        """Verdicts of the confirmations that have come to a look, by their names."""
+        return {
+            name: found
+            for name, found in self.confirmed.items()
+            if any(one.seeds for one in found.findings if one.kind == "configuration")
+        }
+
+    @cached_property
     def parameters(self) -> list[str]:
         """Names of all searched parameters, in the order in which the space asked for them."""
         return list(dict.fromkeys(name for trial in self.record.trials for name in trial.params))

@@ -86,7 +86,7 @@ def test_a_study_is_confirmed_look_by_look(run: Callable[..., Result], toys: Stu
     told = run("report", "toys", "--tracking-uri", "sqlite:///none.db")
     assert told.exit_code == 0, told.output
     page = (RUNS / "toys" / "report" / "report.md").read_text(encoding="utf-8")
-    assert f"Confirmed with fresh seeds (toys.confirm): use trial {champion.number}" in page
+    assert f"Confirmed with fresh seeds (`toys.confirm`): use trial {champion.number}" in page
     assert "Not confirmed" not in page and "verdict-toys.confirm.svg" in page
     rows = re.findall(r"^\| trial (\d+) \| (?:champion|rival|baseline)", page, re.MULTILINE)
     assert {f"trial {number}" for number in rows} == set(by_name)

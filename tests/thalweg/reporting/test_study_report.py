@@ -57,7 +57,8 @@ def test_a_thousand_trials_make_a_small_page_at_once(
     page, twin, table = html(report), markdown(report, "pictures"), trial_csv(record)
     assert time.process_time() - began < 60
     assert len(page) < 3_000_000
-    assert "The best 100 of 700 complete trials; <code>trials.csv</code> holds all trials" in page
+    assert "The best 100 of 700 complete trials, best skill first" in page
+    assert "<code>trials.csv</code> holds all trials" in page
     assert "The best 100 of 700 complete trials" in twin
     assert table.count("\n") == 1001
 

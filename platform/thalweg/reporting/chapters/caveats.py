@@ -34,21 +34,22 @@ def caveats(material: Material) -> Iterator[str]:
 def unconfirmed(material: Material) -> str:
     """Returns what a ranking without a confirmation stands on, and the command that settles it."""
     seeds = {trial.config.get("seed") for trial in material.ranking}
+    if material.confirmed:
+        way = f"`{', '.join(material.confirmed)}` has begun and has come to no look; `thalweg confirm` goes on with it"
+    else:
+        way = f"`thalweg confirm {material.name}` trains the best again with fresh seeds and settles it"
     stands = (
         "one seed each"
         if "seed" not in material.parameters
         else f"{counted(len(seeds), 'seed')} of the search"
     )
-    return (
-        f"Not confirmed: the ranking stands on {stands}, and another seed may change it; "
-        f"`thalweg confirm {material.name}` trains the best again with fresh seeds and settles it."
-    )
+    return f"Not confirmed: the ranking stands on {stands}, and another seed may change it; {way}."
 
 
 def _of_seeds(material: Material) -> Iterator[str]:
     if material.unconfirmed:
         yield f"There is a confirmation, whose verdict cannot be read here: {material.unconfirmed}."
-    elif not material.confirmed and material.ranking:
+    elif not material.judged and material.ranking:
         yield unconfirmed(material)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from thalweg.analysis.comparison import LOSS, WIN
+from thalweg.analysis.verdict.confirmed import Confirmed
 from thalweg.console.analyses.importance_view import verdict
 from thalweg.console.formatting import score
-from thalweg.reporting.blocks import Block, Bullets, Chapter, Prose
+from thalweg.console.verdicts.confirm_view import sentences
+from thalweg.reporting.blocks import Block, Bullets, Chapter, Prose, Tone
 from thalweg.reporting.chapters.caveats import caveats
 from thalweg.reporting.material import Material
 from thalweg.wording import counted
@@ -54,7 +56,16 @@ def _best(material: Material) -> Iterator[Block]:
 
 
 def _verdicts(material: Material) -> Iterator[Block]:
-    for name, found in material.confirmed.items():
-        told = found.recommendation
-        used = f"use {told.name}, {told.reason}" if told.name else f"nothing to recommend, {told.reason}"
-        yield Prose(f"Confirmed with fresh seeds ({name}): {used}.", "good" if told.name else "bad")
+    for name, found in material.judged.items():
+        told, so_far = found.recommendation, " so far" if found.wanted else ""
+        used = f"use {told.name}: {told.reason}" if told.name else f"nothing to recommend: {told.reason}"
+        yield Prose(f"Confirmed with fresh seeds{so_far} (`{name}`): {used}.", tone_of(found))
+        yield Bullets(sentences(found))
+
+
+def tone_of(found: Confirmed) -> Tone:
+    """Returns whether a verdict is good news: the champion beats all its rivals, or loses to one."""
+    said = [one.word for one in found.findings if one.seeds]
+    if found.recommendation.name is None or any(word in ("loses", "unstable") for word in said):
+        return "bad"
+    return "good" if said and all(word.startswith("beats") for word in said) else "plain"

@@ -45,7 +45,8 @@ def _metrics(material: Material, trials: Sequence[TrialRecord]) -> Iterator[Bloc
     yield ReportTable(
         heads=heads,
         rows=rows,
-        caption=f"{_how_many(material, len(complete))}, best {material.objective} first; {better(material)}.{beside}",
+        caption=f"{_how_many(material, len(complete))}, best {material.objective} first; {better(material)}.{beside} "
+        f"`{CSV_NAME}` holds all trials.",
     )
 
 

@@ -10,6 +10,7 @@ from thalweg.console.formatting import clock, score
 from thalweg.console.verdicts.confirm_view import footnotes, interval, role, sentences, signed
 from thalweg.reporting.blocks import Block, Bullets, Chapter, Prose, ReportTable, Row, TableCell, words
 from thalweg.reporting.chapters.caveats import unconfirmed
+from thalweg.reporting.chapters.findings import tone_of
 from thalweg.reporting.drawing.figures import picture
 from thalweg.reporting.material import Material
 
@@ -17,25 +18,27 @@ from thalweg.reporting.material import Material
 def verdict_chapter(material: Material) -> Chapter:
     """Returns the verdict of each confirmation; if there is none, what the ranking stands on."""
     blocks = [block for name, found in material.confirmed.items() for block in _confirmed(name, found)]
-    if not blocks:
-        text = f"The verdict cannot be read here: {material.unconfirmed}." if material.unconfirmed else ""
-        blocks = [Prose(text or unconfirmed(material), "bad")]
+    if material.unconfirmed:
+        blocks = [Prose(f"The verdict cannot be read here: {material.unconfirmed}.", "bad")]
+    elif not material.judged:
+        blocks = [Prose(unconfirmed(material), "bad"), *blocks]
     return Chapter("verdicts", "Verdicts", blocks)
 
 
 def _confirmed(name: str, found: Confirmed) -> Iterator[Block]:
-    told = found.recommendation
+    told, judged = found.recommendation, [one for one in found.findings if one.seeds]
     yield Prose(
         f"`{name}` trained {len(found.repeated)} configurations again with fresh seeds, the same for each, at full "
         "budget; the values of the search are shown and never used."
     )
-    text = f"Use {told.name}: {told.reason}." if told.name else f"Nothing to recommend: {told.reason}."
-    yield Prose(text, "good" if told.name else "bad")
+    if judged:
+        text = f"Use {told.name}: {told.reason}." if told.name else f"Nothing to recommend: {told.reason}."
+        yield Prose(text, tone_of(found))
+        yield Bullets(sentences(found))
     if found.wanted:
-        yield Prose("It has not ended: `thalweg confirm` goes on with it.", "bad")
-    yield Bullets(sentences(found))
+        yield Prose("It has not ended; `thalweg confirm` goes on with it.")
     yield _runs(found)
-    if judged := [one for one in found.findings if one.seeds]:
+    if judged:
         yield _findings(found, judged)
     from thalweg.analysis.verdict.verdict_picture import figure  # matplotlib
 
