@@ -95,8 +95,8 @@ def _add_to_study(
     uri: str, study: str, directory: Path, source: Path, below: str | None = None
 ) -> str | None:
     client = connect(uri)
-    what = "the pictures" if source.is_dir() else source.name
-    with _accepted(what, f"see {source}, or choose another --tracking-uri"):
+    what, lies = ("the pictures", "they lie") if source.is_dir() else (source.name, "it lies")
+    with _accepted(what, f"{lies} in {source}, or choose another --tracking-uri"):
         run = _find(client, study, directory, "'study'")
         if run is None:
             return None

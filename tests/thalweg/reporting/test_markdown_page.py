@@ -3,6 +3,7 @@
 import pytest
 
 from thalweg.reporting.blocks import (
+    Block,
     Bullets,
     Chapter,
     CommandLines,
@@ -33,7 +34,7 @@ def test_text_is_escaped_but_for_code(text: str, shown: str) -> None:
 
 def test_blocks_become_markdown() -> None:
     table = ReportTable(heads=["a", "b"], rows=[Row(words(["x|y", "1"]), "baseline")], caption="Seen.")
-    blocks = [
+    blocks: list[Block] = [
         Prose("Good."),
         Prose("Bad.", "bad"),
         Bullets(["one", "two"]),

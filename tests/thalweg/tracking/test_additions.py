@@ -15,6 +15,7 @@ from thalweg.tracking.additions import (
     VerdictRun,
     add_hold_out,
     add_pictures,
+    add_study_file,
     add_study_pictures,
     add_verdict,
     record_look,
@@ -74,6 +75,9 @@ def test_pictures_of_a_study_are_artifacts_of_its_own_run(
     assert client.get_run(run).data.tags["thalweg.kind"] == "study"
     assert len(client.list_artifacts(run, "pictures")) == 2
     assert add_study_pictures(uri, study, tmp_path / "another", folder) is None
+    (page := tmp_path / "report.html").write_text("all of it")
+    assert add_study_file(uri, study, make.folder, page) == run
+    assert "report.html" in [each.path for each in client.list_artifacts(run)]
 
 
 def test_trials_of_a_front_are_found_by_a_tag_that_moves_with_it(

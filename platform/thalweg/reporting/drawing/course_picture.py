@@ -52,11 +52,11 @@ def _curves(place: Axes, record: StudyRecord) -> None:
     best = record.best()
     trials = [t for t in record.trials if t.curve and t.status in ("complete", "pruned")]
     as_pixels = len(trials) > _MANY
-    look = {"linewidth": 0.5 if as_pixels else 0.9, "alpha": 0.3 if as_pixels else 0.7}
+    width, alpha = (0.5, 0.3) if as_pixels else (0.9, 0.7)
     for status, colour in (("pruned", _STOPPED), ("complete", _COMPLETE)):
         for trial in trials:
             if trial.status == status and trial is not best:
-                place.plot(*_points(trial), color=colour, rasterized=as_pixels, **look)
+                place.plot(*_points(trial), color=colour, linewidth=width, alpha=alpha, rasterized=as_pixels)
                 if trial.status == "pruned" and not as_pixels:
                     place.plot(*trial.curve[-1], "x", color="0.45", markersize=3)
     if best is not None and best.curve:
