@@ -57,12 +57,9 @@ def _head(material: Material, name: str) -> str:
 
 def _how_many(material: Material, shown: int) -> str:
     total = len(material.ranking)
-    told = (
-        f"The best {shown} of {total:,} complete trials"
-        if shown < total
-        else counted(total, "complete trial")
-    )
-    return f"{told}; `{CSV_NAME}` holds all trials"
+    if shown == total:
+        return counted(total, "complete trial")
+    return f"The best {shown} of {total:,} complete trials"
 
 
 def _among_baselines(material: Material, trials: Sequence[TrialRecord], shown: Sequence[str]) -> list[Row]:
