@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import assert_never
+from urllib.parse import quote
 
 from thalweg.analysis.comparison import LOSS, TIE, WIN
 from thalweg.reporting.blocks import (
@@ -60,7 +61,7 @@ def _block(block: Block, pictures: str) -> str:
             return _table(block)
         case ReportPicture():
             caption = escaped(block.caption)
-            return f"![{caption}]({pictures}/{block.name})\n\n*{caption}*"
+            return f"![{caption}]({quote(f'{pictures}/{block.name}')})\n\n*{caption}*"
         case CommandLines(text):
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
             return f"{fence}\n{text}\n{fence}"

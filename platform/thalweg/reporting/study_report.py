@@ -39,6 +39,8 @@ _CHAPTERS: tuple[Callable[[Material], Chapter | None], ...] = (
 
 def study_report(material: Material, now: datetime) -> StudyReport:
     """Returns the report of a study; ``now`` is when it is written, in local time."""
+    from matplotlib import rc_context
+
     record, summary = material.record, material.summary
     began = [trial.started for trial in record.trials if trial.started is not None]
     ended = [trial.ended for trial in record.trials if trial.ended is not None]
@@ -50,9 +52,11 @@ def study_report(material: Material, now: datetime) -> StudyReport:
         f"search space {space_name(record)}",
         when,
     ]
+    with rc_context({"text.parse_math": False}):  # a name may hold dollars
+        chapters = [made for chapter in _CHAPTERS if (made := chapter(material)) is not None]
     return StudyReport(
         title=record.name,
         subtitle=" \u00b7 ".join(filter(None, parts)),
-        chapters=[made for chapter in _CHAPTERS if (made := chapter(material)) is not None],
+        chapters=chapters,
         written=f"Written by Thalweg {version('thalweg')} on {now:%-d %B %Y, %H:%M}.",
     )

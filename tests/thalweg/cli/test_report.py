@@ -245,7 +245,7 @@ def test_what_others_wrote_is_text(reported: Reported) -> None:
 
 def test_wins_and_losses_beside_the_baselines_are_marked(reported: Reported) -> None:
     page = read(reported.html)
-    assert "It beats the best baseline, ridge, 0.2500." in page.text
+    assert "Its value is better than that of the best baseline, ridge, 0.2500." in page.text
     best = best_number(reported.record)
     start = page.cells.index("zeros")
     assert page.cells[start : start + 3] == ["zeros", "1.0000", "0.0100"]

@@ -9,6 +9,7 @@ from typing import Any, Never
 
 import pytest
 
+from thalweg.analysis.importance.parameters import ParameterImportance, StudyImportance
 from thalweg.contract import Metric
 from thalweg.errors import StudyError
 from thalweg.reporting.blocks import ReportTable
@@ -21,6 +22,16 @@ from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study import Study
 
 SKILL = Metric(name="skill", mode="max", unit="1", search_invariant=True, meaning="Of all.")
+WEIGHED = StudyImportance(
+    parameters=(
+        ParameterImportance(name="$x^$<", importance=0.75, interval=(0.5, 1.25), num_trials=7),
+        ParameterImportance(name="seed", importance=-0.1, interval=(-0.5, 0.25), num_trials=7),
+    ),
+    fixed=(),
+    explained=0.5,
+    num_complete=7,
+    num_stopped=1,
+)
 NOW = datetime(2026, 1, 2, 3, 4)
 
 
@@ -66,7 +77,7 @@ def test_a_thousand_trials_make_a_small_page_at_once(
 def test_the_cells_of_a_grid_are_compared_over_their_seeds(
     fusions: StudyRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("thalweg.reporting.material.importance_of", _unweighed)
+    monkeypatch.setattr("thalweg.reporting.material.importance_of", lambda record: WEIGHED)
     cells = tuple(dict(trial.params) for trial in fusions.trials if trial.status == "complete")
     settings = Study(metric="skill", mode="max", samples=800, first_trials=cells, num_trials=len(cells))
     report = study_report(gather(_of(fusions, settings.model_dump(mode="json")), tmp_path / "rivers"), NOW)
@@ -81,4 +92,22 @@ def test_the_cells_of_a_grid_are_compared_over_their_seeds(
     page = html(report)
     assert "0.8000 +- 0.1732" in page
     assert "the ranking stands on 3 seeds of the search" in page
-    assert "no such" not in page and "cannot be loaded from here" in page
+    assert "$x^$&lt; matters; 1 parameter is not shown to." in page
+    assert "<td>0.75</td><td>[0.50, 1.00]</td>" in page and "<td>0.00</td><td>[0.00, 0.25]</td>" in page
+    assert "cannot be loaded from here" in page
+
+
+@pytest.mark.parametrize("status", ["pruned", "failed"])
+def test_a_study_without_a_complete_trial_has_a_report_that_says_so(
+    status: str,
+    make_trial: Callable[..., TrialRecord],
+    make_record: Callable[..., StudyRecord],
+    tmp_path: Path,
+) -> None:
+    seen: dict[str, Any] = {"curve": ((200, 0.5),)} if status == "pruned" else {"value": None}
+    word = "pruned" if status == "pruned" else "data"
+    record = _of(make_record(make_trial(0, status=status, ended_as=word, **seen)), {"num_trials": 3})
+    page = html(study_report(gather(record, tmp_path / "rivers"), NOW))
+    assert f"No trial is complete, so that there is no best one (1 {status})." in page
+    assert "nothing to confirm" in page
+    assert "stopped after 1 of 3 trials" in page

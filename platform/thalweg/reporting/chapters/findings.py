@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from thalweg.analysis.comparison import LOSS, WIN
+from thalweg.analysis.comparison import LOSS, TIE, WIN
 from thalweg.analysis.verdict.confirmed import Confirmed
 from thalweg.console.analyses.importance_view import verdict
 from thalweg.console.formatting import score
@@ -43,16 +43,20 @@ def _best(material: Material) -> Iterator[Block]:
     if baseline is None:
         yield Prose(f"{told} No baseline is recorded to compare it with.")
         return
-    mark = baseline.mark(best.value)
     beside = f"{baseline.name}, {score(baseline.value)}"
-    words = {
-        WIN: f"It beats the best baseline, {beside}.",
-        LOSS: f"The baseline {baseline.name} is better: {score(baseline.value)}.",
+    words: dict[str, tuple[str, Tone]] = {
+        WIN: (f"Its value is better than that of the best baseline, {beside}.", _tone_of_win(material)),
+        LOSS: (f"The baseline {baseline.name} is better: {score(baseline.value)}.", "bad"),
+        TIE: (f"Its value equals that of the best baseline, {beside}.", "bad"),
     }
-    yield Prose(
-        f"{told} {words.get(mark, f'It equals the best baseline, {beside}.')}",
-        "good" if mark == WIN else "bad",
-    )
+    said, tone = words[baseline.mark(best.value) or LOSS]
+    yield Prose(f"{told} {said}", tone)
+
+
+def _tone_of_win(material: Material) -> Tone:
+    """Returns that a win is good news, unless a confirmation cannot tell or says otherwise."""
+    judged = [one for found in material.judged.values() for one in found.findings if one.kind == "constant"]
+    return "good" if all(one.word.startswith("beats") for one in judged if one.seeds) else "plain"
 
 
 def _verdicts(material: Material) -> Iterator[Block]:

@@ -20,6 +20,8 @@ def verdict_chapter(material: Material) -> Chapter:
     blocks = [block for name, found in material.confirmed.items() for block in _confirmed(name, found)]
     if material.unconfirmed:
         blocks = [Prose(f"The verdict cannot be read here: {material.unconfirmed}.", "bad")]
+    elif not material.ranking:
+        blocks = [Prose("No trial is complete, so that there is nothing to confirm.")]
     elif not material.judged:
         blocks = [Prose(unconfirmed(material), "bad"), *blocks]
     return Chapter("verdicts", "Verdicts", blocks)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BEST, _COMPLETE, _STOPPED, _BASELINE = "#440154", "#21918c", "#b9c0ca", "#b2182b"
 _MANY = 200
 """So many curves are drawn as pixels, which take less room than lines."""
-_MARGIN = 0.05
+_MARGIN = 0.08
 
 
 def figure(record: StudyRecord, baseline: BestBaseline | None) -> Figure:
