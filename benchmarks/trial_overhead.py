@@ -264,7 +264,7 @@ def thalweg(
         def close(self) -> None:
             """Nothing to deliver."""
 
-    space = load_space("benchmarks.overhead_space")
+    space = load_space("benchmarks._overhead_space")
     settings = {
         "num_trials": 4 * num_trials,
         "num_evaluations": evaluations,

@@ -75,6 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Under `uv run` Ray would copy the folder and install everything again for each set of workers.
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's workers would give way to the other tests, and make those of Ray wait.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     # Each lane would start one more process, to look for machines that a cloud is about to take away.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -159,9 +161,13 @@ def _leave_imports_out_of_collections(num_modules: int) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """The whole suite uses the cores of the machine; a part of it begins sooner in one process."""
+    """The whole suite uses the cores of the machine; a part of it begins sooner in one process.
+
+    The process with the tests of Ray waits for Ray's workers half of its time: another one has the core meanwhile.
+    """
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    return min(os.cpu_count() or 1, 4) if whole else 0
+    waiting = "not integration" not in config.option.markexpr
+    return min((os.cpu_count() or 1) + waiting, 4) if whole else 0
 
 
 _BY_FAMILY = "tests/test_half_precision.py"

@@ -131,6 +131,7 @@ def _checked(preset: tuple[str, str], check: Callable[[Subject], None]) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("subject", "check"),
     [_checked(preset, check) for preset in TINY for check in CHECKS],

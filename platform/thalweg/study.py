@@ -151,6 +151,26 @@ class Prior:
         return plain(value)
 
 
+@checked(frozen=True)
+class Lesson:
+    """What an earlier study taught this one, which keeps it; see `Study.learn_from`."""
+
+    study: str
+    """Name of the earlier study."""
+    metric: str
+    """The objective of both."""
+    value: float
+    """The objective of its best trial."""
+    trials: tuple[int, ...]
+    """Numbers of its best trials, the best first."""
+    params: tuple[dict[str, Any], ...]
+    """Their parameters, of those that this space asks."""
+    num_complete: int
+    """Complete trials that they were chosen from."""
+    protocol: str
+    """Hash of the evaluation protocol of both."""
+
+
 class Study(Knobs):
     """The settings of one search: objective, budget in training samples, sampler, early stopping, and resources."""
 
@@ -221,6 +241,10 @@ class Study(Knobs):
     """Smallest difference of the objective that matters, for verdicts; None takes the spread over seeds."""
     priors: dict[str, Prior] = Field(default_factory=dict)
     """Best guesses by parameter. The first trial is them, and ever fewer of the next ones are drawn around them."""
+    learn_from: tuple[str, ...] = ()
+    """Earlier studies of the same family, metric and data, whose best trials the search begins with, ever fewer."""
+    lessons: tuple[Lesson, ...] = ()
+    """What they taught, filled in when the study first names them."""
     first_trials: tuple[dict[str, Any], ...] = ()
     """Parameter sets that are tried first; a parameter that a set leaves out is sampled."""
     grid: InstanceOf[Grid] | None = Field(default=None, exclude=True, repr=False)

@@ -11,7 +11,7 @@ from thalweg.search.checks.knob_trials import KnobTrials
 from thalweg.search.checks.validity import judge_validity
 from thalweg.search.space import load_space
 
-QUICK = ("geo_contrastive_full", "sentinel_supcon_full")
+QUICK = ("sentinel_supcon_full",)
 NAMES = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in discovery.names("search_spaces")

@@ -163,6 +163,7 @@ def test_a_schedule_is_the_number_that_it_has_come_to(case: Case, opened: Callab
             assert found[number] == pytest.approx(constant, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES[::3], ids=str)
 def test_a_longer_budget_goes_the_same_way(case: Case, opened: Callable[[str], Any]) -> None:
     data, config = opened(case.family), case.config(case.schedule())

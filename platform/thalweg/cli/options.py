@@ -33,6 +33,12 @@ Trials = Annotated[
 MaxHours = Annotated[
     float | None, typer.Option(help="Hours in which trials have been running after which no more begin.")
 ]
+LearnFrom = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Earlier study on the same data whose best trials the search begins with; may be repeated."
+    ),
+]
 Storage = Annotated[
     str | None, typer.Option(help="SQLAlchemy URL of a database with the study, instead of a file.")
 ]

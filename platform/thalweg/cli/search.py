@@ -16,6 +16,7 @@ from thalweg.cli.options import (
     DataSet,
     Gpus,
     Lanes,
+    LearnFrom,
     MaxHours,
     Output,
     Plain,
@@ -37,12 +38,19 @@ if TYPE_CHECKING:
     from thalweg.search.space import Space as LoadedSpace
     from thalweg.search.store.records import StudyRecord
 
+Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")]
+Check = Annotated[
+    bool, typer.Option(help="First check that what the space asks for is used; see `thalweg check`.")
+]
+Pictures = Annotated[bool, typer.Option(help="Draw pictures of the best trials at the end.")]
+
 
 def search(
     space: Space,
     study: StudyName = None,
     trials: Trials = None,
     max_hours: MaxHours = None,
+    learn_from: LearnFrom = None,
     dataset: DataSet = None,
     samples: Samples = None,
     lanes: Lanes = None,
@@ -55,12 +63,10 @@ def search(
     storage: Storage = None,
     take_over: TakeOver = False,
     accept_code_change: AcceptCodeChange = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")] = 30.0,
+    wait: Wait = 30.0,
     plain: Plain = False,
-    check: Annotated[
-        bool, typer.Option(help="First check that what the space asks for is used; see `thalweg check`.")
-    ] = True,
-    pictures: Annotated[bool, typer.Option(help="Draw pictures of the best trials at the end.")] = True,
+    check: Check = True,
+    pictures: Pictures = True,
 ) -> None:
     """Searches a space, shows it live, and ends with a leaderboard: `thalweg search quickstart`.
 
@@ -71,16 +77,18 @@ def search(
     Next: `thalweg ui`, `thalweg best STUDY`.
     """
     console = terminal()
-    settings = {"num_trials": trials, "max_hours": max_hours, "num_lanes": lanes}
-    settings |= {"num_workers": workers, "gpus_per_worker": gpus}
+    settings: dict[str, Any] = {"num_trials": trials, "max_hours": max_hours, "num_lanes": lanes}
+    settings |= {
+        "num_workers": workers,
+        "gpus_per_worker": gpus,
+        "learn_from": tuple(learn_from or ()) or None,
+    }
     chosen = _chosen(space, settings, dataset=dataset, samples=samples, root=data, tell=teller(console))
     over = None if storage else _finished(output, study or space, chosen, teller(console))
-    # After the space, whose mistakes are answered at once: torch, Ray and MLflow take seconds.
-    with ending_at_once():
+    with ending_at_once():  # after the space, whose mistakes are answered at once: torch and Ray take seconds
         from thalweg.analysis.pictures import draw_new
         from thalweg.search import run
         from thalweg.tracking.address import check_tracking, default_uri
-
     check_tracking(uri := tracking_uri or default_uri())
     options = run.Options(
         name=study or space,

@@ -1,4 +1,4 @@
-"""Provenance of a result: versions, commit and machine."""
+"""Provenance of a result: settings of the search, versions, commit and machine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from thalweg.study import Study
+
+
+def settings_told(study: Study) -> dict[str, Any]:
+    """Returns the settings of a study as its MLflow run shows them, without those that say nothing or have tags."""
+    empty = (name for name in ("priors", "learn_from") if not getattr(study, name))
+    return study.model_dump(mode="json", exclude={"first_trials", "lessons", *empty}, exclude_none=True)
 
 
 def provenance() -> dict[str, str]:

@@ -39,9 +39,11 @@ from thalweg.lanes.shipment import top_packages
 from thalweg.search.controller import StudyController
 from thalweg.search.overrides import options_of
 from thalweg.search.preflight import Prepared
-from thalweg.search.provenance import provenance
+from thalweg.search.provenance import provenance, settings_told
 from thalweg.search.stopping import limits
 from thalweg.search.store.early_stopping import judged_from
+from thalweg.search.store.learning import earlier_studies
+from thalweg.search.store.learning.earlier_studies import taught
 from thalweg.search.store.learning.rung_trust import rung_correlations
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.optuna_study import extend as extend_study
@@ -210,10 +212,11 @@ def _search(
     prepared: Prepared, options: Options, listeners: Sequence[Listener], extend: Extend | None
 ) -> StudyRecord:
     _make_writable(options.directory)
+    protocol = prepared.tags["protocol_hash"]
     ledger = Ledger.open(
         options.directory,
         options.name,
-        prepared.space,
+        taught(prepared.space, options.directory, options.name, protocol, options.storage),
         storage=options.storage,
         take_over=options.take_over,
     )
@@ -226,8 +229,9 @@ def _search(
     began = time.monotonic()
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:
-        ledger.protocol.check(prepared.tags["protocol_hash"])
+        ledger.protocol.check(protocol)
         if ledger.num_open():
+            ledger.notes += tuple(map(earlier_studies.sentence, ledger.space.study.lessons))
             ledger.notes += tuple(ledger.code.check(prepared.code.hashes, accept=options.accept_code_change))
             with writing("the study's folder", options.directory, "choose another with --output"):
                 prepared.code.keep(StudyFolder(options.directory).code(prepared.code.hash))
@@ -423,14 +427,13 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         num_lanes=num_lanes,
         num_workers=study.num_workers,
         directory=str(options.directory),
-        definition=study.model_dump(
-            mode="json", exclude={"first_trials", *([] if study.priors else ["priors"])}, exclude_none=True
-        ),
+        definition=settings_told(study),
         tags={
             **prepared.tags,
             **({"options": options_of(space.overrides)} if space.overrides else {}),
             **provenance(),
             **tags(ledger.starting_points.frozen()),
+            **earlier_studies.tags(study.lessons),
         },
         source_file=str(space.file),
         code_folder=str(StudyFolder(options.directory).code(prepared.code.hash)),

@@ -166,19 +166,28 @@ def _check_priors(space: Space, asked: Iterable[AskedTrial]) -> None:
     Raises:
         ConfigError: There is one.
     """
-    priors, random = space.study.priors, Random(0)
+    priors = space.study.priors
     known: dict[str, Domain] = {name: domain for trial in asked for name, domain in trial.asked.items()}
-    for _ in range(_NUM_DRAWS if priors.keys() - known.keys() else 0):
-        sampled = SampledTrial(random)
-        with suppress(ThalwegError):  # what a space refuses is told elsewhere
-            space(sampled)
-        known |= sampled.asked
+    if priors.keys() - known.keys():
+        known |= domains_of(space)
     for name, prior in priors.items():
         if name not in known:
             raise ConfigError(
                 nothing(f"parameter {name!r}, of which there is a prior,", "the space", name, known)
             )
         accept(name, known[name], prior.value)
+
+
+def domains_of(space: Space) -> dict[str, Domain]:
+    """Returns the parameters that a space asks for, with their domains; those of rare branches may be missing."""
+    random = Random(0)
+    known: dict[str, Domain] = {}
+    for _ in range(_NUM_DRAWS):
+        sampled = SampledTrial(random)
+        with suppress(ThalwegError):  # what a space refuses is told elsewhere
+            space(sampled)
+        known |= sampled.asked
+    return known
 
 
 def extremes(space: Space) -> Iterator[tuple[Mapping[str, Any], FamilyConfig]]:

@@ -128,6 +128,7 @@ def test_an_unknown_preset_and_options_of_the_other_kind_are_refused(pond: Path,
     assert result.exit_code == 2 and "did you mean 'tiny'" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_space_with_faults_is_told_in_80_columns_and_fails(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_space_with_faults_is_told_in_80_columns_and_fails(
     assert not (tmp_path / "thalweg_runs").exists()
 
 
+@pytest.mark.slow
 def test_verdicts_on_a_space_are_json_for_programs(run: Run) -> None:
     result = run("check", "spaces.toys", "--seconds", "3", "--json")
     found = json.loads(result.stdout)

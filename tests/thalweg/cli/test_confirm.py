@@ -33,9 +33,25 @@ class Quiet:
         """Nothing to deliver."""
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that keeps what the first test searched, for those that follow."""
+    return tmp_path_factory.mktemp("searched") / "toys"
+
+
 @pytest.fixture
-def toys(run: Callable[..., Result], untracked: None) -> Iterator[StudyRecord]:
+def toys(run: Callable[..., Result], untracked: None, searched: Path) -> Iterator[StudyRecord]:
     """A study of the toy family, searched on a lane in this process, whose runs a confirmation joins."""
+    with local_lanes():
+        if searched.exists():
+            shutil.copytree(searched, RUNS / "toys")
+        else:
+            _search_toys()
+            shutil.copytree(RUNS / "toys", searched)
+        yield read_study(RUNS / "toys", "toys")
+
+
+def _search_toys() -> None:
     space = load_space("spaces.toys").with_settings(
         num_trials=5,
         samples=64,
@@ -47,9 +63,7 @@ def toys(run: Callable[..., Result], untracked: None) -> Iterator[StudyRecord]:
             {"trouble": "none", "lr": 2e-4, "width": 4},
         ),
     )
-    with local_lanes():
-        search(prepare(space, Path("data")), Options(name="toys", output=RUNS), [Quiet()])
-        yield read_study(RUNS / "toys", "toys")
+    search(prepare(space, Path("data")), Options(name="toys", output=RUNS), [Quiet()])
 
 
 def _confirm(run: Callable[..., Result], *words: str) -> Result:
@@ -60,6 +74,7 @@ def _own() -> StudyRecord:
     return read_study(RUNS / "toys.confirm", "toys.confirm")
 
 
+@pytest.mark.slow
 def test_a_study_is_confirmed_look_by_look(run: Callable[..., Result], toys: StudyRecord) -> None:
     result = _confirm(run, "--yes", "--lanes", "1", "--matters", "0.001")
     assert result.exit_code == 0, result.output

@@ -41,6 +41,7 @@ def _record(folder: Path) -> StudyRecord:
     return read_study(folder / "thalweg_runs" / "troubles", "troubles")
 
 
+@pytest.mark.slow
 def test_each_fault_ends_a_trial_with_its_own_word(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def ran(
     return found, result.stdout
 
 
+@pytest.mark.slow
 def test_commands_that_only_look_import_no_framework(tmp_path: Path) -> None:
     count = 5  # that many settings may be related
     space = load_space("spaces.toys").with_settings(num_trials=count)

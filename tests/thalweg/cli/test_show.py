@@ -15,6 +15,7 @@ from thalweg.search.space import load_space
 from thalweg.search.store.optuna_study import Ledger, Proposal
 
 
+@pytest.mark.slow
 def test_the_importance_of_parameters_is_told_and_drawn(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,6 +52,7 @@ def test_the_importance_of_parameters_is_told_and_drawn(
         assert told in result.stderr
 
 
+@pytest.mark.slow
 def test_two_metrics_are_related_over_the_trials_of_a_study(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,7 @@ def test_processes_that_start_at_once_prepare_one_store(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "prepared\n"
 
 
+@pytest.mark.slow
 def test_processes_without_file_locks_all_get_a_whole_store(tmp_path: Path) -> None:
     assert _race(tmp_path, "no locks", 3) == [(0, "499500")] * 3
     left = {path.name for path in (tmp_path / "stores").iterdir()}

@@ -90,6 +90,7 @@ class Counting(Net):
         return super().forward(inputs) * (1 + self.passes / 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stages", ["one", "joint"])
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 def test_a_halved_trial_is_the_trial_of_smaller_micro_batches_bit_for_bit(

@@ -65,6 +65,7 @@ def test_pictures_are_artifacts_of_their_trial(
     assert not client.list_artifacts(others[0].info.run_id, "pictures")
 
 
+@pytest.mark.slow
 def test_pictures_of_a_study_are_artifacts_of_its_own_run(
     uri: str, client: MlflowClient, study: str, make: Any, folder: Path, tmp_path: Path
 ) -> None:

@@ -130,6 +130,7 @@ def test_calls_are_drawn(land: PatchData, target: str, name: str, tmp_path: Path
 
 
 class TestBaselines:
+    @pytest.mark.slow
     @pytest.mark.parametrize("target", ["single", "multi"])
     def test_both_sensors_beat_each_and_each_beats_class_shares(self, land: PatchData, target: str) -> None:
         task = SceneTask(on_land(data={"target": target}))

@@ -200,6 +200,7 @@ def test_losses_of_half_precision_models_are_fp32(
         assert float(loss) == pytest.approx(float(exact[name]), rel=0.05)
 
 
+@pytest.mark.slow
 def test_days_stored_in_half_the_bytes_stay_that_until_patches_are_chosen_and_count_as_their_fp32_copies(
     config: WaterMAE, data: WaterData
 ) -> None:

@@ -20,8 +20,9 @@ def show_plan(plan: Confirmation, ahead: CostAhead, console: Console) -> None:
     """Prints who will run, what it costs, and what it can show."""
     console.print("", Text(f"{plan.study}  confirmed with fresh seeds", style="bold"), "", sep="\n")
     table = plain_table()
-    for name in ("configuration", "", "in the search"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("configuration", no_wrap=True)
+    table.add_column("")
+    table.add_column("in the search", no_wrap=True)
     for one in plan.contenders:
         value = "not trained to its end" if one.value is None else score(one.value)
         table.add_row(one.name, Text(role(one.role, one.label), style="dim"), value)
@@ -118,7 +119,7 @@ def footnotes(confirmed: Confirmed) -> list[str]:
 def _runs(confirmed: Confirmed) -> RenderableType:
     table = plain_table()
     table.add_column("configuration", style="cyan", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("")  # the one that gives way on a narrow terminal
     for name in ("seeds", "mean", "spread", "time", "in the search"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in confirmed.repeated:

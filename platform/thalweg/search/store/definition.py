@@ -16,6 +16,7 @@ from thalweg.search.store.early_stopping import make_pruner
 from thalweg.search.store.growing.growth import Settle, growth_of
 from thalweg.search.store.growing.rebuilding import rebuild
 from thalweg.search.store.laws import change_of, definition_of
+from thalweg.search.store.learning.earlier_studies import lessons_of
 from thalweg.search.store.records import CHECKPOINT, DEFINITION, OUTCOME
 from thalweg.search.store.samplers import make_sampler
 
@@ -63,6 +64,8 @@ def as_begun(space: Space, study: optuna.Study) -> Space:
     stored = study.user_attrs.get(DEFINITION, {}).get("study", {})
     own = space.study.model_fields_set
     kept = {name: stored[name] for name in _SEARCH if name in stored and name not in own}
+    if "lessons" not in own:
+        kept["lessons"] = lessons_of(stored)
     return replace(space, study=space.study.model_copy(update=kept))
 
 

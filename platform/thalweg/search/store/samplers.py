@@ -152,9 +152,9 @@ def make_sampler(study: Study) -> BaseSampler:
             # `group` of TPE is experimental and wanted; Optuna's major version is pinned.
             warnings.simplefilter("ignore", ExperimentalWarning)
             sampler = SAMPLERS[study.sampler](seed, study)
-        if not study.priors:
+        if not study.priors and not study.lessons:
             return sampler
-        return PriorSampler(sampler, study.priors, seed, num_before=len(study.first_trials))
+        return PriorSampler(sampler, study.priors, seed, study.lessons, num_before=len(study.first_trials))
 
     return ResumableSampler(make, study.seed)
 

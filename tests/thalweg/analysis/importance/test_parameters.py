@@ -57,6 +57,7 @@ def test_what_decides_is_shown_and_what_does_nothing_is_not(searched: Callable[[
     assert importance_of(searched(60)) == found, "nothing is drawn anew"
 
 
+@pytest.mark.slow
 def test_ten_trials_do_not_pretend_to_know_what_is_dead(searched: Callable[[int], StudyRecord]) -> None:
     found = importance_of(searched(MIN_TRIALS))
     assert not set(found.shown) - {"lr"}
@@ -64,6 +65,7 @@ def test_ten_trials_do_not_pretend_to_know_what_is_dead(searched: Callable[[int]
     assert max(widths) > 0.2
 
 
+@pytest.mark.slow
 def test_nothing_is_shown_by_a_forest_that_explains_nothing(searched: Callable[[int], StudyRecord]) -> None:
     found = replace(importance_of(searched(60)), explained=-0.1)
     assert found.parameters[0].is_shown and found.shown == ()
@@ -94,6 +96,7 @@ def test_stopped_trials_rank_behind_complete_ones_by_how_far_they_came(
     assert (6 * ranks(trials, smaller_is_better=True)).tolist() == [1.5, 3, 5, 4, 6, 1.5]
 
 
+@pytest.mark.slow
 def test_stopped_trials_are_evidence_and_failed_ones_are_not(
     searched: Callable[[int], StudyRecord], make_trial: Callable[..., TrialRecord], make_record: Make
 ) -> None:
@@ -137,6 +140,7 @@ def test_what_tells_nothing_is_refused(
         importance_of(make_record(*trials))
 
 
+@pytest.mark.slow
 def test_the_table_says_what_is_shown(searched: Callable[[int], StudyRecord]) -> None:
     console = Console(width=110, record=True, file=StringIO())
     show_importance("rivers", importance_of(searched(40)), console)
@@ -147,6 +151,7 @@ def test_the_table_says_what_is_shown(searched: Callable[[int], StudyRecord]) ->
     assert lines["dead"][-2:] == ["not", "shown"] and lines["dead"][-3] == "40"
 
 
+@pytest.mark.slow
 def test_the_picture_lies_in_the_studys_folder_and_goes_to_mlflow(
     searched: Callable[[int], StudyRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

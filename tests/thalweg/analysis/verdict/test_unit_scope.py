@@ -74,6 +74,7 @@ def test_the_error_of_the_mean_is_that_of_the_blocks() -> None:
     assert half == pytest.approx(2.045 * noise.std(ddof=1) / np.sqrt(30), rel=0.15)
 
 
+@pytest.mark.slow
 def test_equal_places_are_told_apart_in_few_studies() -> None:
     rng, wrong = np.random.default_rng(2), 0
     for _ in range(60):

@@ -94,6 +94,7 @@ class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "is_small"), [(info_nce, True), (_plain, False)])
 def test_nothing_of_the_size_of_all_pairs_is_ever_held(loss, is_small: bool) -> None:  # type: ignore[no-untyped-def]
     count = 3000

@@ -86,6 +86,7 @@ def test_no_live_knob_is_called_dead(whole: Judgement) -> None:
     assert not whole.skipped
 
 
+@pytest.mark.slow
 def test_what_reaches_no_configuration_is_told_of_validity(examine: Examine) -> None:
     examined = examine()
     found = judge_validity(examined.space, *examined.drawn)
@@ -106,6 +107,7 @@ def space_of(**knobs: Any) -> Callable[[Trial], Knots]:
     return space
 
 
+@pytest.mark.slow
 def test_a_warm_up_that_is_shorter_than_a_step_is_dead(examine: Examine) -> None:
     short = examine(space_of(warmup_ratio=(1e-6, 1e-3), lr_schedule="constant"))
     found = judge_dead_knobs(short, Deadline(60))
@@ -131,6 +133,7 @@ def test_a_knob_that_numbers_alone_leave_no_room_is_a_warning(examine: Examine) 
     assert "got smooth, which changes nothing in some configurations, such as with late_begin = 1;" in warning
 
 
+@pytest.mark.slow
 def test_what_time_does_not_suffice_for_is_told(examine: Examine) -> None:
     found = judge_dead_knobs(examine(), Deadline(0))
     (skipped,) = found.skipped

@@ -41,7 +41,7 @@ def space(trial: Trial) -> Toy:
     return Toy(dataset="none", x=x, width={factor} * width, kind={named}, bend=bend)
 """
 USUAL: dict[str, Any] = {
-    "settings": {},
+    "settings": {"sampler": "random"},
     "low": -1,
     "width": 64,
     "kinds": ("plain", "bent"),
@@ -85,7 +85,7 @@ def search(ledger: Ledger, count: int) -> list[Proposal]:
     return found
 
 
-@pytest.mark.parametrize("storage", ["journal", "database"])
+@pytest.mark.parametrize("storage", ["journal", pytest.param("database", marks=pytest.mark.slow)])
 def test_options_and_bounds_may_grow_and_the_history_stays(
     grow: Grow, open_ledger: Open, tmp_path: Path, storage: str
 ) -> None:
@@ -117,7 +117,7 @@ def test_options_and_bounds_may_grow_and_the_history_stays(
     assert open_ledger(grow(**WIDER), storage=url).notes == ()
 
 
-SAMPLERS: list[SamplerName] = ["tpe", "gp", "cmaes", "random", "nsga2"]
+SAMPLERS = ["tpe", pytest.param("gp", marks=pytest.mark.slow), "cmaes", "random", "nsga2"]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -225,7 +225,7 @@ def test_options_that_a_refused_trial_had_may_not_vanish(grow: Grow, open_ledger
         open_ledger(grow(kinds=("plain", "round"), more=refusing))
 
 
-@pytest.mark.parametrize("storage", ["journal", "database"])
+@pytest.mark.parametrize("storage", ["journal", pytest.param("database", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("place", ["draft", "deleted", "half", "whole"])
 def test_a_process_that_dies_while_it_grows_loses_nothing(
     grow: Grow, open_ledger: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str, storage: str

@@ -458,6 +458,7 @@ def test_a_database_study_of_a_host_that_is_gone_can_be_taken_over(
     open_ledger(make_space(), storage=url, take_over=True)
 
 
+@pytest.mark.slow
 def test_a_database_study_whose_process_died_here_is_continued(
     make_space: Make, open_ledger: Open, tmp_path: Path
 ) -> None:

@@ -37,7 +37,12 @@ def run(space: Space, folder: Path) -> StudyRecord:
     return ledger.read()
 
 
-@pytest.mark.parametrize("sampler", get_args(SamplerName))
+SEARCHES = [
+    pytest.param(name, marks=pytest.mark.slow if name == "gp_tpe" else ()) for name in get_args(SamplerName)
+]
+
+
+@pytest.mark.parametrize("sampler", SEARCHES)
 def test_every_sampler_finishes_a_study(
     make_space: Callable[..., Space], tmp_path: Path, sampler: SamplerName
 ) -> None:
@@ -54,7 +59,7 @@ def test_every_sampler_finishes_a_study(
 def test_every_scheduler_finishes_a_study(
     make_space: Callable[..., Space], tmp_path: Path, scheduler: SchedulerName
 ) -> None:
-    study = run(make_space(scheduler=scheduler), tmp_path / "study")
+    study = run(make_space(scheduler=scheduler, sampler="random"), tmp_path / "study")
     statuses = {trial.status for trial in study.trials}
     assert statuses == ({"complete"} if scheduler == "none" else {"complete", "pruned"})
     assert len(study.trials) == 30
@@ -85,6 +90,7 @@ def _num_too_large(space: Space, folder: Path, ended_as: EndedAs) -> int:
     return sum(too_large[len(too_large) // 3 :])
 
 
+@pytest.mark.slow
 def test_tpe_learns_where_trials_do_not_fit_into_memory(
     make_space: Callable[..., Space], tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def test_the_effective_rank_counts_equal_directions() -> None:
     assert math.isnan(effective_rank(torch.ones(4, 3)))
 
 
+@pytest.mark.slow
 def test_curvature_is_one_for_white_noise_and_zero_on_a_line() -> None:
     torch.manual_seed(0)
     days = torch.arange(4000)

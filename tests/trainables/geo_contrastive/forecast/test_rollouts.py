@@ -14,6 +14,7 @@ from trainables.geo_contrastive.forecast.batches import evaluation_batch
 from trainables.geo_contrastive.forecast.knobs import ForecastKnobs
 
 
+@pytest.mark.slow
 def test_panels_show_what_came_the_forecast_and_the_error(
     make_fields: MakeFields, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

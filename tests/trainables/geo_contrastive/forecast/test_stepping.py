@@ -78,6 +78,7 @@ def test_amplitudes_are_white_and_latents_come_back(data: FieldData, make_task: 
     torch.testing.assert_close(anomalies.restore(found, days), latents, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "transformer"])
 def test_every_roll_out_stays_bounded_and_an_untrained_one_ends_at_the_calendar(
     cell: str, data: FieldData, make_task: MakeTask

@@ -22,6 +22,7 @@ def test_the_published_decoder_begins_with_500_maps_of_two_cells_and_doubles_the
     assert len(decoder.levels) == 5
 
 
+@pytest.mark.slow
 @settings(max_examples=50)  # of a network each
 @given(
     shape=st.sampled_from([(5, 7), (6, 8), (58, 36), (17, 33), (16, 8), (1, 1), (2, 9)]),
@@ -106,6 +107,7 @@ def test_the_latent_modulates_every_scale_of_the_improved_decoder() -> None:
         assert not torch.allclose(level(maps, one), level(maps, other), atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_decoder_learns_fields(kind: Any, size: Callable[[nn.Module], int]) -> None:
     """Two latents are driven to two fields."""

@@ -100,6 +100,7 @@ def test_a_copy_has_the_same_fingerprint_and_a_change_another(copied: Copied, fa
     assert open_patches(folder.parent, folder.name, knobs).fingerprint != facilities.fingerprint
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_goes_on_where_it_stopped(
     copied: Copied, land: PatchData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,6 +210,7 @@ def test_a_country_that_is_not_said_is_none(source: Path, tmp_path: Path) -> Non
         read(source, tmp_path / "other", country="France")
 
 
+@pytest.mark.slow
 def test_scaled_bands_are_reflectance(source: Path, tmp_path: Path) -> None:
     read(source, tmp_path / "plain")
     for path in source.glob("BigEarthNet-S2/*/*/*.tif"):
@@ -219,6 +220,7 @@ def test_scaled_bands_are_reflectance(source: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(opened(tmp_path).s2, open_patches(tmp_path, "plain", KNOBS).s2)
 
 
+@pytest.mark.slow
 def test_a_table_as_csv_is_read(source: Path, tmp_path: Path) -> None:
     table = pd.read_parquet(source / "metadata.parquet")
     table["labels"] = [";".join(labels) for labels in table["labels"]]

@@ -44,6 +44,7 @@ def tiles(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_tiles_are_cut_into_patches_of_which_each_keeps_its_ground(tiles: Path, tmp_path: Path) -> None:
     report = read(tiles, tmp_path / "own", size="16")
     assert report == (
@@ -63,6 +64,7 @@ def test_tiles_are_cut_into_patches_of_which_each_keeps_its_ground(tiles: Path, 
     assert data.labels[data.names.index("A_r0000_c0048")] == -1  # clouds
 
 
+@pytest.mark.slow
 def test_no_tile_is_in_two_splits_and_no_patch_crosses_a_block(tiles: Path, tmp_path: Path) -> None:
     read(tiles, tmp_path / "own", size="16", stride="8", block="32")
     data = open_patches(tmp_path, "own", KNOBS)
@@ -122,6 +124,7 @@ def test_an_offset_that_shows_in_a_tile_is_refused_or_taken_off(tiles: Path, tmp
     assert (bright.s2.astype(int) - plain.s2).max() == 1000
 
 
+@pytest.mark.slow
 def test_classes_of_few_patches_are_left_out(tiles: Path, tmp_path: Path) -> None:
     with h5py.File(tiles, "r+") as file:
         file["LULC"][0, 0, 48:, 48:] = 6
@@ -255,6 +258,7 @@ def test_a_broken_file_is_refused_by_name(tiles: Path, tmp_path: Path, share: fl
         read(tiles, tmp_path / "own")
 
 
+@pytest.mark.slow
 def test_what_is_written_needs_no_guess_about_its_offset(tiles: Path, tmp_path: Path) -> None:
     """Bright scenes, of which the option says so, are not refused when they are opened."""
     for number in range(3):
@@ -289,6 +293,7 @@ def test_terramesh_has_tiles_with_and_without_the_offset(tmp_path: Path) -> None
     assert 0 < red < infrared < 1
 
 
+@pytest.mark.slow
 @real
 def test_floods_and_bigearthnet_are_read_too(tmp_path: Path) -> None:
     make = SOURCES["s1s2-patches"].read

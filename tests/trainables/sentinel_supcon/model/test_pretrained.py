@@ -179,6 +179,7 @@ def test_encoders_of_meter_ml_give_their_embeddings(backbone: str, tmp_path: Pat
     assert unused == (set() if backbone == "shared" else {"sentinel1_block", "sentinel2_block"})
 
 
+@pytest.mark.slow
 def test_stems_and_trunk_of_a_published_resnet18_match(tmp_path: Path) -> None:
     from torchvision.models import resnet18
 
@@ -194,6 +195,7 @@ def test_stems_and_trunk_of_a_published_resnet18_match(tmp_path: Path) -> None:
     assert found.weights["trunk.0.layer2.0.downsample.0.weight"].equal(trunk.layer2[0].downsample[0].weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["torchvision", "microsoft"])
 def test_a_swin_transformer_of_other_names_gives_its_features(names: str, tmp_path: Path) -> None:
     from torchvision.models.swin_transformer import SwinTransformer

@@ -113,6 +113,7 @@ def test_a_forecast_does_not_see_the_masks_nor_the_days_to_come(
     assert torch.equal(model.forecast(one), model.forecast(blind))
 
 
+@pytest.mark.slow
 def test_a_new_head_repeats_the_last_day_like_persistence(task: WaterMAETask, data: WaterData) -> None:
     batch = task.evaluation_batch(data, "val", np.arange(4))
     fresh = task.build(task.facts(data)).eval()

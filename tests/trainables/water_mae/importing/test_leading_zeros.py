@@ -94,6 +94,7 @@ def test_zeros_are_kept_and_found_again(
     np.testing.assert_allclose(data.geometry.static.reshape(-1)[:4], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_table_of_series_may_lack_the_zeros_of_another(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     attributes(tmp_path / "files" / "attributes.csv", USGS)

@@ -43,6 +43,7 @@ def written(folder: Path, name: str) -> np.ndarray:
     return np.where(found < -9e4, np.nan, found)
 
 
+@pytest.mark.slow
 def test_daily_grib_is_read(rivers: Path, tmp_path: Path) -> None:
     """As ERA5-Land has it: amounts of 24 hours that end at midnight, kelvins, the sea missing."""
     kelvin, metres = weather()["temperature"] + 273.15, weather()["precipitation"] / 1000

@@ -131,6 +131,7 @@ def test_from_files_to_the_best_trial_and_its_pictures(
     assert ("catchments.png" in looks) == (case != "fields")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_any_subset_is_imported_trained_and_measured_beside_baselines(tmp_path: Path, case: str) -> None:
     write_case(tmp_path / "files", case)

@@ -18,7 +18,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.domains import ChoiceSet
-from thalweg.study import Prior
+from thalweg.search.store.learning.earlier_studies import drawn_guess
+from thalweg.study import Lesson, Prior
 
 HALF_LIFE = 5
 """Trials after which half as many are drawn from a prior."""
@@ -38,7 +39,7 @@ def share_from_prior(place: int) -> float:
 
 
 class PriorSampler(BaseSampler):
-    """Draws some trials from priors, ever fewer as trials come, and leaves the others to a sampler.
+    """Draws some trials from priors or earlier studies, ever fewer as trials come, and leaves the others to a sampler.
 
     The first trial is the best guess itself. Parameters without a prior are proposed by the sampler, one by one.
 
@@ -46,6 +47,7 @@ class PriorSampler(BaseSampler):
         inner: The sampler.
         priors: Priors by name of the parameter.
         seed: Seed of the trial.
+        lessons: What earlier studies taught: a trial draws about one of theirs, where no prior says otherwise.
         num_before: Trials whose parameters are given, which come before the best guess.
     """
 
@@ -54,10 +56,13 @@ class PriorSampler(BaseSampler):
         inner: BaseSampler,
         priors: Mapping[str, Prior],
         seed: int,
+        lessons: Sequence[Lesson] = (),
         num_before: int = 0,
     ) -> None:
         self._inner = inner
-        self._priors = dict(priors)
+        self._lessons = lessons
+        self._given = priors
+        self._priors: Mapping[str, Prior] = priors
         self._num_before = num_before
         self._random = Random(seed)
         self._draw = self._random.random()
@@ -67,6 +72,9 @@ class PriorSampler(BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Prepares the sampler."""
+        if self._lessons:
+            is_first = trial.number <= self._num_before
+            self._priors = drawn_guess(self._lessons, self._random, best=is_first) | dict(self._given)
         self._inner.before_trial(study, trial)
 
     def infer_relative_search_space(

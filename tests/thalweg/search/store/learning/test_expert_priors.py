@@ -46,6 +46,7 @@ RIGHT = {"lr": Prior(3e-3, "high"), "kind": Prior("c", "high")}
 WRONG = {"lr": Prior(1e-5, "high"), "kind": Prior("a", "high")}
 
 
+@pytest.mark.slow
 def test_the_first_trial_is_the_guess_and_others_lie_around_it() -> None:
     study = searched(5, priors=RIGHT)
     assert study.trials[0].params["lr"] == pytest.approx(3e-3) and study.trials[0].params["kind"] == "c"
