@@ -24,6 +24,7 @@ from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.records import StudyRecord, read_study
 from thalweg.tracking.spool import Moment, Spool
 
+pytestmark = pytest.mark.slow  # for the imports of what draws
 STUDY = 'a<b onload="x">&`c'
 VALUES = [0.5, 0.25, 0.75, 0.125, 0.625, 0.375]
 SPACE = '''"""Not this."""

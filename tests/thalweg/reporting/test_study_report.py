@@ -74,6 +74,7 @@ def test_a_thousand_trials_make_a_small_page_at_once(
     assert table.count("\n") == 1001
 
 
+@pytest.mark.slow
 def test_the_cells_of_a_grid_are_compared_over_their_seeds(
     fusions: StudyRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

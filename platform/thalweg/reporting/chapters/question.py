@@ -60,16 +60,27 @@ def _parameters(material: Material) -> Iterator[Block]:
             )
         )
     if rows:
-        priors = material.record.definition["study"].get("priors") or {}
-        guesses = (
-            f" Expert priors, best guesses that the search began from: {some(priors)}." if priors else ""
-        )
         yield ReportTable(
             heads=["parameter", "searched", "tried", "trials", "best trial"],
             rows=rows,
-            caption=f"What the space asked, and the values that its trials had, in brackets how many.{guesses}",
+            caption=" ".join(
+                [
+                    "What the space asked, and the values that its trials had, in brackets how many.",
+                    *_began(material),
+                ]
+            ),
             num_words=3,
         )
+
+
+def _began(material: Material) -> Iterator[str]:
+    """Yields sentences on what the search knew before its first trial."""
+    if material.study is None:
+        return
+    if material.study.priors:
+        yield f"Expert priors, best guesses that it began from: {some(material.study.priors)}."
+    for lesson in material.study.lessons:
+        yield f"It began from trials {some(map(str, lesson.trials))} of `{lesson.study}`."
 
 
 def _tried(values: Sequence[object]) -> str:
