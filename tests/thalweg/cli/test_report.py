@@ -333,7 +333,12 @@ def test_what_else_lies_in_the_folder_stays_and_mlflow_gets_the_page(
     from thalweg.tracking import additions
 
     sent: list[Path] = []
-    monkeypatch.setattr(additions, "add_study_file", lambda *words: sent.append(words[-1]) or "run")
+
+    def send(uri: str, study: str, directory: Path, file: Path) -> str:
+        sent.append(file)
+        return "run"
+
+    monkeypatch.setattr(additions, "add_study_file", send)
     monkeypatch.setattr("thalweg.reporting.mlflow_copy.file_identity", lambda uri: (1, 2))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
