@@ -42,6 +42,7 @@ class Material:
         sessions: How each of its sessions began, as recorded; none if nothing was.
         space: Its search space as it is now; None if it cannot be loaded from here.
         confirmed: Verdicts of its confirmations, by their names.
+        on_test: Those on the split ``test``, of the confirmations for which it was read.
         unconfirmed: Why a verdict cannot be read; empty if there is none or it can.
         readings: Readings of the split ``test``.
         importance: Importance of its parameters; None if it cannot be estimated.
@@ -55,6 +56,7 @@ class Material:
     sessions: tuple[StudyStarted, ...]
     space: Space | None
     confirmed: Mapping[str, Confirmed]
+    on_test: Mapping[str, Confirmed]
     unconfirmed: str
     readings: tuple[Reading, ...]
     importance: StudyImportance | None
@@ -142,7 +144,7 @@ def gather(record: StudyRecord, folder: Path, storage: str | None = None) -> Mat
             "or wait for one"
         )
     importance, unweighed = _importance(record)
-    confirmed, unconfirmed = _confirmed(record, folder, storage)
+    confirmed, on_test, unconfirmed = _confirmed(record, folder, storage)
     return Material(
         record=record,
         folder=folder,
@@ -151,6 +153,7 @@ def gather(record: StudyRecord, folder: Path, storage: str | None = None) -> Mat
         sessions=sessions(folder),
         space=_space(record),
         confirmed=confirmed,
+        on_test=on_test,
         unconfirmed=unconfirmed,
         readings=tuple(readings(folder)),
         importance=importance,
@@ -165,11 +168,18 @@ def _importance(record: StudyRecord) -> tuple[StudyImportance | None, str]:
         return None, str(error)
 
 
-def _confirmed(record: StudyRecord, folder: Path, storage: str | None) -> tuple[Mapping[str, Confirmed], str]:
+def _confirmed(
+    record: StudyRecord, folder: Path, storage: str | None
+) -> tuple[Mapping[str, Confirmed], Mapping[str, Confirmed], str]:
     try:
-        return dict(confirmations(record, folder.parent, storage)), ""
+        found = list(confirmations(record, folder.parent, storage))
     except ThalwegError as error:  # a report without its verdict says so
-        return {}, str(error)
+        return {}, {}, str(error)
+    return (
+        {name: verdict for name, verdict, _ in found},
+        {name: verdict for name, _, verdict in found if verdict is not None},
+        "",
+    )
 
 
 def _space(record: StudyRecord) -> Space | None:

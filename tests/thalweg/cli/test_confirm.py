@@ -105,6 +105,13 @@ def test_a_study_is_confirmed_look_by_look(run: Callable[..., Result], toys: Stu
     assert "Not confirmed" not in page and "verdict-toys.confirm.svg" in page
     rows = re.findall(r"^\| trial (\d+) \| (?:champion|rival|baseline)", page, re.MULTILINE)
     assert {f"trial {number}" for number in rows} == set(by_name)
+    scores = {str(trial.number): trial.metrics for trial in own.trials}
+    kept = {"runs": scores, "baselines": {"zero": {"mse": 0.0}}}
+    (RUNS / "toys.confirm" / "test_scores.json").write_text(json.dumps(kept))
+    assert run("report", "toys", "--tracking-uri", "sqlite:///none.db").exit_code == 0
+    page = (RUNS / "toys" / "report" / "report.md").read_text(encoding="utf-8")
+    on_test = page[page.index("The same runs on the split test") :]
+    assert f"trial {champion.number} loses to zero" in on_test
 
 
 def test_its_files_say_what_the_terminal_says(run: Callable[..., Result], toys: StudyRecord) -> None:

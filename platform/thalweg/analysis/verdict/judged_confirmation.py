@@ -8,6 +8,7 @@ from pathlib import Path
 from thalweg.analysis.comparison import BestBaseline, Comparison
 from thalweg.analysis.declared import family_of
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
+from thalweg.analysis.verdict.sealed_split import judged_before
 from thalweg.errors import StudyError
 from thalweg.search.confirmation.confirmation import Confirmation, read_plan
 from thalweg.search.store.records import StudyRecord, read_study
@@ -60,8 +61,10 @@ def judged(
 
 def confirmations(
     search: StudyRecord, output: Path, storage: str | None = None
-) -> Iterator[tuple[str, Confirmed]]:
-    """Yields the confirmations of a study that have runs, with their names and verdicts.
+) -> Iterator[tuple[str, Confirmed, Confirmed | None]]:
+    """Yields the confirmations of a study that have runs, with their names and their verdicts on validation.
+
+    The third is the verdict on the split ``test``, if that was read.
 
     Args:
         search: The study.
@@ -73,4 +76,4 @@ def confirmations(
         if plan is not None and plan.study == search.name:
             found, own = judged(plan, search, file.parent, storage)
             if own is not None and any(one.trials for one in found.repeated):
-                yield file.parent.name, found
+                yield file.parent.name, found, judged_before(found, own, search, file.parent)

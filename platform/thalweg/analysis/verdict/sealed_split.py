@@ -109,9 +109,7 @@ def on_test(
     Raises:
         ThalwegError: The data have no such split, or a checkpoint is gone.
     """
-    file = StudyFolder(folders[0]).test_scores
-    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    known = {"runs": {}, "baselines": {}, **known}
+    file, known = StudyFolder(folders[0]).test_scores, _known(folders[0])
     trials = [trial for one in confirmed.repeated for trial in one.trials.values()]
     due = [t for t in trials if t.status == "complete" and str(t.number) not in known["runs"]]
     if due:
@@ -125,6 +123,47 @@ def on_test(
             known["baselines"] = {name: dict(metrics) for name, metrics in found.baselines.items()}
             with writing("metrics on the split test", file, "free space"), atomic_file(file) as draft:
                 draft.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    return _judged(known, confirmed, record, search)
+
+
+def judged_before(
+    confirmed: Confirmed, record: StudyRecord, search: StudyRecord, directory: Path
+) -> Confirmed | None:
+    """Judges the runs of a confirmation on the split ``test`` by what was read before; reads nothing of the split.
+
+    Args:
+        confirmed: The verdict on validation.
+        record: The confirmation.
+        search: The study that it confirms.
+        directory: Folder of the confirmation.
+
+    Returns:
+        The verdict; None if no run was evaluated on the split.
+    """
+    known = _known(directory)
+    return _judged(known, confirmed, record, search) if known["runs"] else None
+
+
+def _known(directory: Path) -> dict[str, Any]:
+    """Returns the metrics on the split ``test`` that were read for a confirmation: of runs, and of baselines.
+
+    Raises:
+        StudyError: Their file is damaged.
+    """
+    file = StudyFolder(directory).test_scores
+    try:
+        known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except ValueError as error:
+        raise StudyError(
+            f"the metrics on the split test must be whole, got {file} ({error}); put the file back, or delete it to "
+            "read the split once more"
+        ) from None
+    return {"runs": {}, "baselines": {}, **known}
+
+
+def _judged(
+    known: Mapping[str, Any], confirmed: Confirmed, record: StudyRecord, search: StudyRecord
+) -> Confirmed:
     moved = tuple(_moved(trial, known["runs"], confirmed.metric) for trial in record.trials)
     comparison = Comparison(known["baselines"], record.metrics, confirmed.metric, search.mode)
     best: BestBaseline | None = comparison.best(confirmed.metric)

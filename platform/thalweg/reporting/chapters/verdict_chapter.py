@@ -17,7 +17,9 @@ from thalweg.reporting.material import Material
 
 def verdict_chapter(material: Material) -> Chapter:
     """Returns the verdict of each confirmation; if there is none, what the ranking stands on."""
-    blocks = [block for name, found in material.confirmed.items() for block in _confirmed(name, found)]
+    blocks: list[Block] = []
+    for name, found in material.confirmed.items():
+        blocks += [*_confirmed(name, found), *_on_test(material.on_test.get(name))]
     if material.unconfirmed:
         blocks = [Prose(f"The verdict cannot be read here: {material.unconfirmed}.", "bad")]
     elif not material.ranking:
@@ -28,20 +30,13 @@ def verdict_chapter(material: Material) -> Chapter:
 
 
 def _confirmed(name: str, found: Confirmed) -> Iterator[Block]:
-    told, judged = found.recommendation, [one for one in found.findings if one.seeds]
     yield Prose(
         f"`{name}` trained {len(found.repeated)} configurations again with fresh seeds, the same for each, at full "
         "budget; the values of the search are shown and never used."
     )
-    if judged:
-        text = f"Use {told.name}: {told.reason}." if told.name else f"Nothing to recommend: {told.reason}."
-        yield Prose(text, tone_of(found))
-        yield Bullets(sentences(found))
     if found.wanted:
         yield Prose("It has not ended; `thalweg confirm` goes on with it.")
-    yield _runs(found)
-    if judged:
-        yield _findings(found, judged)
+    yield from _judged(found)
     from thalweg.analysis.verdict.verdict_picture import figure  # matplotlib
 
     yield picture(
@@ -51,6 +46,24 @@ def _confirmed(name: str, found: Confirmed) -> Iterator[Block]:
         f"{found.champion.contender.name} is better, with its interval; grey: less than matters.",
     )
     yield from (Prose(f"{sentence[0].upper()}{sentence[1:]}.", "note") for sentence in footnotes(found))
+
+
+def _on_test(found: Confirmed | None) -> Iterator[Block]:
+    if found is not None:
+        yield Prose("The same runs on the split test, by which nothing was chosen:")
+        yield from _judged(found)
+
+
+def _judged(found: Confirmed) -> Iterator[Block]:
+    """Yields what to use, the verdict on each rival, and the runs; before a first look, the runs alone."""
+    told, judged = found.recommendation, [one for one in found.findings if one.seeds]
+    if judged:
+        text = f"Use {told.name}: {told.reason}." if told.name else f"Nothing to recommend: {told.reason}."
+        yield Prose(text, tone_of(found))
+        yield Bullets(sentences(found))
+    yield _runs(found)
+    if judged:
+        yield _findings(found, judged)
 
 
 def _runs(found: Confirmed) -> ReportTable:
