@@ -33,12 +33,9 @@ def _data(material: Material) -> Iterator[tuple[str, str]]:
     ]
     if sizes:
         yield "samples", "; ".join(sizes)
-    yield (
-        "split test",
-        "sealed: no trial was trained on it or ranked by it"
-        if not material.readings
-        else (f"was read {counted(len(material.readings), 'time')}, see What was found"),
-    )
+    times = counted(len(material.readings), "time")
+    sealed = "sealed: no trial was trained on it or ranked by it"
+    yield "split test", f"{sealed}; read {times}, see What was found" if material.readings else sealed
     yield "data fingerprint", _coded(tags.get("data_fingerprint"))
 
 
