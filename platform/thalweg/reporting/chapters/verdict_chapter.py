@@ -35,7 +35,7 @@ def _confirmed(name: str, found: Confirmed) -> Iterator[Block]:
         "budget; the values of the search are shown and never used."
     )
     if found.wanted:
-        yield Prose("It has not ended; `thalweg confirm` goes on with it.")
+        yield Prose(f"It has not ended; `thalweg confirm {found.plan.study}` goes on with it.")
     yield from _judged(found)
     from thalweg.analysis.verdict.verdict_picture import figure  # matplotlib
 
