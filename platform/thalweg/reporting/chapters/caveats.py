@@ -35,7 +35,8 @@ def unconfirmed(material: Material) -> str:
     """Returns what a ranking without a confirmation stands on, and the command that settles it."""
     seeds = {trial.config.get("seed") for trial in material.ranking}
     if material.confirmed:
-        way = f"`{', '.join(material.confirmed)}` has begun and has come to no look; `thalweg confirm {material.name}` goes on with it"
+        begun, command = ", ".join(material.confirmed), f"thalweg confirm {material.name}"
+        way = f"`{begun}` has begun and has come to no look; `{command}` goes on with it"
     else:
         way = f"`thalweg confirm {material.name}` trains the best again with fresh seeds and settles it"
     stands = (
