@@ -1,6 +1,7 @@
 """A Gaussian process that learns from stopped trials, too, and hands over to TPE before it becomes slow."""
 
 import copy
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ class HandOverSampler(BaseSampler):
     """Proposes the first trials by a sampler that learns from complete trials only, and later ones by another.
 
     The first sampler sees stopped trials as complete, with the values that they are expected to have ended at. If a
-    rung misleads, it does not see them.
+    rung misleads, it does not see them. With several objectives, it sees them as they are.
 
     Args:
         first: Proposes trials before `hand_over`.
@@ -82,34 +83,54 @@ class HandOverSampler(BaseSampler):
         return self._first, view_of(study, lambda: self._seen(study))
 
     def _seen(self, study: optuna.Study) -> list[FrozenTrial]:
-        return with_worst(expected_ends(study.get_trials(deepcopy=False), self._rungs), study.direction)
+        trials: Iterable[FrozenTrial] = study.get_trials(deepcopy=False)
+        if len(study.directions) == 1:
+            trials = expected_ends(trials, self._rungs)
+        return with_stand_ins(trials, study.directions)
 
 
-def with_worst(trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
-    """Shows trials that violate a constraint, and so have no value, as complete with the worst value of all.
+def with_stand_ins(trials: Iterable[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Shows trials that violate a constraint and have no value as complete.
 
-    So a model learns where trials cannot be trained; none is left out of it.
+    So a model learns where trials cannot be trained; none is left out of it. They have the worst value of each
+    objective. If complete trials have constraints, too, of which there are models of their own, they have the median:
+    the best trials often lie at a bound, and a model of the objective would take worst values beyond it for a cliff.
 
     Args:
         trials: Trials of a study.
-        direction: Whether smaller or larger values are better.
+        directions: Whether smaller or larger values are better, by objective.
     """
     found = list(trials)
-    values = [
-        trial.value for trial in found if trial.state == TrialState.COMPLETE and trial.value is not None
-    ]
-    if not values:
+    complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
+    if not complete:
         return found
-    worst = max(values) if direction == StudyDirection.MINIMIZE else min(values)
+    are_constrained = any(trial.constraints for trial in complete)
+    columns = zip(*(trial.values for trial in complete), strict=True)
+    values = [
+        statistics.median(column)
+        if are_constrained
+        else max(column)
+        if direction == StudyDirection.MINIMIZE
+        else min(column)
+        for direction, column in zip(directions, columns, strict=True)
+    ]
     return [
-        _valued(trial, worst) if any(violation > 0 for violation in trial.constraints.values()) else trial
+        _valued(trial, values, keep_constraints=are_constrained) if _is_untrained(trial) else trial
         for trial in found
     ]
 
 
-def _valued(trial: FrozenTrial, value: float) -> FrozenTrial:
+def _is_untrained(trial: FrozenTrial) -> bool:
+    """Returns whether a trial has no value because it violates a constraint."""
+    ended = trial.state == TrialState.PRUNED and trial.last_step is None
+    return ended and any(violation > 0 for violation in trial.constraints.values())
+
+
+def _valued(trial: FrozenTrial, values: Sequence[float], *, keep_constraints: bool) -> FrozenTrial:
     shown = copy.copy(trial)
-    shown.state, shown.value, shown.system_attrs = TrialState.COMPLETE, value, {}
+    shown.state, shown.values = TrialState.COMPLETE, values
+    if not keep_constraints:  # a Gaussian process takes trials with equally many constraints only
+        shown.system_attrs = {}
     return shown
 
 
