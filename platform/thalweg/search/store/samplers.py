@@ -5,12 +5,11 @@ To add a sampler, write a function like those below, and a line in `SAMPLERS` an
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -20,18 +19,20 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from thalweg.search.store.early_stopping import first_numbers
+from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 from thalweg.search.store.learning.expert_priors import PriorSampler
 from thalweg.search.store.learning.gaussian_process import HandOverSampler
+from thalweg.search.store.learning.untried import UntriedSampler
 from thalweg.search.store.multi_objective.sampler_view import directions_of, seen_by_samplers
 from thalweg.search.store.private_optuna import view_of
 from thalweg.search.store.records import CONTINUES
 from thalweg.study import SamplerName, Study
 
 
-class ResumableSampler(BaseSampler):
+class ResumableSampler(DelegatingSampler):
     """Proposes what the study would propose if it had never been interrupted.
 
     Each trial has a sampler of its own, seeded by its position among the trials. It sees a trial that continues an
@@ -47,46 +48,7 @@ class ResumableSampler(BaseSampler):
         self._settings = settings
         self._number: int | None = None
 
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Makes the sampler of a trial, and prepares it."""
-        sampler, view, place = self._enter(study, trial)
-        sampler.before_trial(view, place)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Returns the parameters that are proposed jointly."""
-        sampler, view, place = self._enter(study, trial)
-        return sampler.infer_relative_search_space(view, place)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Proposes parameters jointly."""
-        sampler, view, place = self._enter(study, trial)
-        return sampler.sample_relative(view, place, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Proposes a single parameter."""
-        sampler, view, place = self._enter(study, trial)
-        return sampler.sample_independent(view, place, param_name, param_distribution)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Passes the end of a trial to its sampler."""
-        sampler, view, place = self._enter(study, trial)
-        sampler.after_trial(view, place, state, values)
-
-    def _enter(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> tuple[BaseSampler, optuna.Study, FrozenTrial]:
+    def enter(self, study: optuna.Study, trial: FrozenTrial) -> Asked:
         """Returns the sampler of a trial, the study as it sees it, and the trial in its place."""
         if trial.number != self._number:
             trials = study.get_trials(deepcopy=False)
@@ -133,6 +95,10 @@ def _mixed(*seeds: int) -> int:
     return int(np.random.SeedSequence(seeds).generate_state(1)[0])
 
 
+_MODELS: tuple[SamplerName, ...] = ("gp_tpe", "tpe", "gp")
+"""Samplers with a model of the objective, which may find its best point the best one to try again."""
+
+
 def make_sampler(study: Study) -> BaseSampler:
     """Returns the sampler of a study; study settings name it, its seed and its random start."""
 
@@ -141,6 +107,8 @@ def make_sampler(study: Study) -> BaseSampler:
             # `group` of TPE is experimental and wanted; Optuna's major version is pinned.
             warnings.simplefilter("ignore", ExperimentalWarning)
             sampler = SAMPLERS[study.sampler](seed, study)
+        if study.sampler in _MODELS:
+            sampler = UntriedSampler(sampler, seed)
         if not study.priors and not study.lessons:
             return sampler
         return PriorSampler(sampler, study.priors, seed, study.lessons, num_before=len(study.first_trials))

@@ -3,14 +3,13 @@
 import copy
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 from thalweg.search.store.learning.rung_trust import RungTrust
 from thalweg.search.store.private_optuna import view_of
 
@@ -18,7 +17,7 @@ HAND_OVER = 200
 """Number of the trial that the Gaussian process is not asked for any more: its time grows with the cube of trials."""
 
 
-class HandOverSampler(BaseSampler):
+class HandOverSampler(DelegatingSampler):
     """Proposes the first trials by a sampler that learns from complete trials only, and later ones by another.
 
     The first sampler sees stopped trials as complete, with the values that they are expected to have ended at. If a
@@ -39,48 +38,11 @@ class HandOverSampler(BaseSampler):
         self._rungs = tuple(rungs)
         self._hand_over = hand_over
 
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Prepares the trial's sampler."""
-        sampler, view = self._of(study, trial)
-        sampler.before_trial(view, trial)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Returns the parameters that are proposed jointly."""
-        sampler, view = self._of(study, trial)
-        return sampler.infer_relative_search_space(view, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Proposes parameters jointly."""
-        sampler, view = self._of(study, trial)
-        return sampler.sample_relative(view, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Proposes a single parameter."""
-        sampler, view = self._of(study, trial)
-        return sampler.sample_independent(view, trial, param_name, param_distribution)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Passes the end of a trial to its sampler."""
-        sampler, view = self._of(study, trial)
-        sampler.after_trial(view, trial, state, values)
-
-    def _of(self, study: optuna.Study, trial: FrozenTrial) -> tuple[BaseSampler, optuna.Study]:
+    def enter(self, study: optuna.Study, trial: FrozenTrial) -> Asked:
         """Returns the sampler of a trial, and the study as it sees it."""
         if trial.number >= self._hand_over:
-            return self._later, study
-        return self._first, view_of(study, lambda: self._seen(study))
+            return self._later, study, trial
+        return self._first, view_of(study, lambda: self._seen(study)), trial
 
     def _seen(self, study: optuna.Study) -> list[FrozenTrial]:
         trials: Iterable[FrozenTrial] = study.get_trials(deepcopy=False)
