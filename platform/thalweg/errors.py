@@ -54,6 +54,10 @@ class ObjectiveError(ConfigError):
     """A study names a metric that it must not optimise."""
 
 
+class ConstraintError(ConfigError):
+    """A configuration breaks a constraint of its study, and is not trained."""
+
+
 class DiscoveryError(ThalwegError, LookupError):
     """No space, family, preset or data set has this name."""
 

@@ -121,6 +121,7 @@ class TrialEnded:
     reason: str = ""
     checkpoint: str | None = None  # path relative to the study's folder
     ended_as: EndedAs | None = None  # None if an earlier version of Thalweg recorded a failure
+    breaks: str = ""  # constraints that a complete trial breaks, in words
 
     @property
     def interrupted(self) -> bool:

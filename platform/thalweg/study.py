@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
 
-from pydantic import Field, InstanceOf, field_validator, model_validator
+from pydantic import Field, FiniteFloat, InstanceOf, field_validator, model_validator
 from pydantic.dataclasses import dataclass as checked
 
 from thalweg.config import Knobs, plain, plain_scalar
 from thalweg.contract import Mode
-from thalweg.errors import SpaceError, nothing
+from thalweg.errors import SpaceError, meant, nothing
 
 Choice = TypeVar("Choice")
 Number: TypeAlias = float | int  # spelt out: the checker that tests run under takes no int for a float
@@ -132,6 +132,12 @@ def _axis(name: str, choices: Any) -> tuple[Any, ...] | Mapping[Any, Any]:
     return axis
 
 
+COST = "cost/"
+"""How names of costs begin; less is better."""
+NUM_PARAMETERS = f"{COST}num_parameters"
+COSTS = (NUM_PARAMETERS, f"{COST}epoch_s", f"{COST}peak_memory_mib")
+"""What each trial costs: its parameters, seconds of training per pass over the data, and peak memory in MiB."""
+
 SamplerName = Literal["gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
 SchedulerName = Literal["guarded_halving", "successive_halving", "hyperband", "none"]
 
@@ -180,6 +186,19 @@ class Study(Knobs):
     """Whether smaller or larger is better."""
     samples: int = Field(ge=1)
     """Budget of a trial, in training samples seen."""
+    also: dict[str, Mode] = Field(default_factory=dict)
+    """Further objectives: metrics or costs, and whether smaller or larger is better.
+
+    The sampler looks for the Pareto front of `metric` and these. Early stopping, ranks and the best trial know `metric`
+    alone.
+    """
+    at_most: dict[str, FiniteFloat] = Field(default_factory=dict)
+    """Largest values of metrics or costs. A trial that exceeds one ranks behind all that keep them.
+
+    A trial with more parameters than `cost/num_parameters` allows is not trained.
+    """
+    at_least: dict[str, FiniteFloat] = Field(default_factory=dict)
+    """Smallest values of metrics or costs, likewise."""
     num_trials: int = Field(default=32, ge=1)
     """Trials that end as complete, pruned or failed; interrupted ones do not count."""
     num_evaluations: int = Field(default=8, ge=1)
@@ -191,7 +210,9 @@ class Study(Knobs):
     stopped, as `tpe` alone does; `gp`, `cmaes` and `nsga2` learn from complete trials only.
     """
     scheduler: SchedulerName = "guarded_halving"
-    """Stops trials early.
+    """Stops trials early; a study with further objectives takes `none` if it names no other.
+
+    Early stopping knows `metric` alone, and would end most trials of the Pareto front, such as those of small models.
 
     `guarded_halving` is `successive_halving` that first runs three trials to the end, and that stops none while the
     rank correlation of a rung with the end is low, as measured by the trials that ran to the end.
@@ -255,10 +276,14 @@ class Study(Knobs):
 
     @model_validator(mode="before")
     @classmethod
-    def _trials_of_a_grid(cls, settings: Any) -> Any:
-        """Takes trials, sampler and scheduler from a grid, so that records hold the trials themselves."""
+    def _implied(cls, settings: Any) -> Any:
+        """Takes trials, sampler and scheduler from a grid, so that records hold the trials themselves.
+
+        Further objectives take no scheduler.
+        """
         if not isinstance(settings, dict) or not isinstance(settings.get("grid"), Grid):
-            return settings
+            is_implied = isinstance(settings, dict) and settings.get("also")
+            return {"scheduler": "none", **settings} if is_implied else settings
         for name in ("first_trials", "num_trials"):
             if name in settings:
                 raise ValueError(f"{name} must be left out if grid gives it, got {settings[name]}")
@@ -288,7 +313,13 @@ class Study(Knobs):
             )
         if self.min_samples is not None and self.min_samples > self.samples:
             raise ValueError(f"min_samples must be at most samples = {self.samples}, got {self.min_samples}")
+        _check_objectives(self)
         return self
+
+    @property
+    def objectives(self) -> dict[str, Mode]:
+        """The metric and the further objectives, with their modes."""
+        return {self.metric: self.mode, **self.also}
 
     @property
     def evaluations(self) -> tuple[int, ...]:
@@ -315,3 +346,38 @@ class Study(Knobs):
         """Random trials before the sampler learns."""
         most = 5 if self.sampler == "gp_tpe" else 10
         return self.num_startup_trials or min(most, max(1, self.num_trials // 4))
+
+
+def _check_objectives(study: Study) -> None:
+    """Refuses further objectives and constraints that say nothing, or that the sampler cannot follow.
+
+    Raises:
+        ValueError: The message names the field.
+    """
+    asked = {field: getattr(study, field) for field in ("also", "at_most", "at_least")}
+    for field, named in asked.items():
+        for name in named:
+            _check_name(field, name, study.metric)
+        if named and study.sampler == "cmaes":
+            raise ValueError(
+                f"sampler='cmaes' follows one objective without constraints, got {field} beside it; try 'gp_tpe'"
+            )
+    if dear := [name for name, mode in study.also.items() if name in COSTS and mode != "min"]:
+        raise ValueError(f"a cost is better small, got also={{{dear[0]!r}: 'max'}}; try 'min'")
+    for name, most in study.at_most.items():
+        if name in COSTS and most <= 0:
+            raise ValueError(f"at_most must be positive for a cost, got {most:g} for {name!r}")
+        if most < (least := study.at_least.get(name, most)):
+            raise ValueError(
+                f"at_most must not be less than at_least, got {most:g} and {least:g} for {name!r}"
+            )
+
+
+def _check_name(field: str, name: str, metric: str) -> None:
+    if name == metric:
+        raise ValueError(
+            f"{field} must name others than the metric, which is optimised anyway, got {name!r}; leave it out"
+        )
+    if name.startswith(COST) and name not in COSTS:
+        hint = meant(name, COSTS) or f"; a trial has {', '.join(COSTS)}"
+        raise ValueError(f"{field} must name a cost that is measured, got {name!r}{hint}")

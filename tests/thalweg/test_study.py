@@ -186,3 +186,46 @@ def test_help_tells_each_setting() -> None:
     told = Study.__doc__ or ""
     assert told.startswith("The settings of one search")
     assert [name for name in Study.model_fields if f"    {name}: " not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "law"),
+    [
+        (
+            {"also": {"loss": "min"}},
+            "also must name others than the metric, which is optimised anyway, got 'loss'",
+        ),
+        ({"at_least": {"loss": 1.0}}, "at_least must name others than the metric"),
+        (
+            {"also": {"cost/num_parameter": "min"}},
+            "is measured, got 'cost/num_parameter'; did you mean 'cost/num_p",
+        ),
+        ({"at_most": {"cost/memory": 8}}, "is measured, got 'cost/memory'"),
+        (
+            {"also": {"cost/epoch_s": "max"}},
+            "a cost is better small, got also=.'cost/epoch_s': 'max'.; try 'min'",
+        ),
+        ({"at_most": {"cost/epoch_s": 0}}, "at_most must be positive for a cost, got 0 for 'cost/epoch_s'"),
+        (
+            {"at_most": {"skill": 0.5}, "at_least": {"skill": 0.6}},
+            "at_most must not be less than at_least, got 0.5 and",
+        ),
+        ({"at_most": {"skill": float("nan")}}, "finite number"),
+        ({"sampler": "cmaes", "also": {"skill": "max"}}, "sampler='cmaes' follows one objective .* got also"),
+        (
+            {"sampler": "cmaes", "at_most": {"skill": 1}},
+            "sampler='cmaes' follows one objective .* got at_most",
+        ),
+    ],
+)
+def test_objectives_and_constraints_that_say_nothing_are_refused(fields: dict[str, Any], law: str) -> None:
+    with pytest.raises(ValidationError, match=law):
+        make(**fields)
+
+
+def test_further_objectives_take_no_scheduler_unless_one_is_named() -> None:
+    also = {"cost/num_parameters": "min"}
+    assert make(also=also).scheduler == "none"
+    assert make(also=also, scheduler="hyperband").scheduler == "hyperband"
+    assert make(at_most={"cost/epoch_s": 60}).scheduler == make().scheduler != "none"
+    assert make(also=also).objectives == {"loss": "min", **also}

@@ -65,6 +65,10 @@ class Leaderboard:
         best = self.record.best()
         return [] if best is None else self.comparison.unbeaten(best.value or 0.0)
 
+    def breaking(self) -> list[TrialRecord]:
+        """Returns the complete trials that break a constraint of the study, which rank behind all others."""
+        return [trial for trial in self.record.ranking() if self.record.broken(trial)]
+
     def ended(self) -> list[TrialRecord]:
         """Returns the trials that have ended and are not to be continued."""
         return [trial for trial in self.record.trials if is_over(trial)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from thalweg.analysis.comparison import BestBaseline, Comparison
+from thalweg.contract import Mode
 from thalweg.events import (
     BaselineEvaluated,
     Event,
@@ -19,6 +20,7 @@ from thalweg.events import (
     TrialStarted,
 )
 from thalweg.search.stopping.expected_improvement import expected_improvement
+from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.records import TrialRecord, ranking
 
 
@@ -205,12 +207,14 @@ class Standing:
 
     def _recall(self) -> None:
         assert self.study is not None
+        constraints = Constraints.of_definition({"study": self.study.definition})
         for trial in self._earlier:
             if trial.status in self.counts and not trial.interrupted:
                 self.counts[trial.status] += 1
-                self._lose(trial.status, trial.value)
-        for trial in ranking(self._earlier, "min" if self.study.mode == "min" else "max")[:1]:
-            if trial.value is not None:
+                self._lose(trial.status, None if constraints.broken(trial.metrics) else trial.value)
+        mode: Mode = "min" if self.study.mode == "min" else "max"
+        for trial in ranking(self._earlier, mode, constraints)[:1]:
+            if trial.value is not None and not constraints.broken(trial.metrics):
                 self.best = Best(trial.number, trial.value, trial.params)
 
     def _progress(self, event: TrialProgress) -> None:
@@ -231,13 +235,13 @@ class Standing:
             self.num_interrupted += 1
             return False
         self.counts[event.status] += 1
-        self._lose(event.status, event.value)
+        self._lose(event.status, None if event.breaks else event.value)
         if trial is not None and trial.trained:
             self._seconds.append(self._clock() - trial.began)
         better = event.value is not None and (
             self.best is None or self._loss(event.value) < self._loss(self.best.value)
         )
-        if event.status != "complete" or event.value is None or not better:
+        if event.status != "complete" or event.value is None or event.breaks or not better:
             return False
         self.best = Best(event.number, event.value, trial.params if trial else {})
         return True

@@ -31,6 +31,7 @@ from thalweg.cli.options import (
     teller,
     terminal,
 )
+from thalweg.cli.show import show_own_front
 from thalweg.lanes.interruption import ending_at_once
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ def search(
     record, number = _searched(chosen, options, uri, data, over, plain=plain, check=check)
     flags = {"--dataset": dataset, "--samples": samples, "--data": data, "--tracking-uri": tracking_uri}
     _show(space, chosen, options, record, flags, uri, stopped=bool(number))
-    if pictures and not number and over is None:
+    draws = pictures and not number and over is None
+    if record.also:
+        show_own_front(record, options.directory, uri if draws else None)
+    if draws:
         draw_new(record, options.directory, uri, teller(console), data)
     raise typer.Exit(128 + number if number else int(record.best() is None))
 

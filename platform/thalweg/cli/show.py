@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from thalweg.cli.options import RUNS, Output, Storage, Tracking, teller, terminal
-from thalweg.errors import ConfigError
+from thalweg.errors import ConfigError, ConnectionFailed, StudyError
 from thalweg.events import EndedAs
 
 if TYPE_CHECKING:
@@ -75,26 +75,30 @@ def show(
     `--importance` gives the share of the differences between trials that goes with each searched parameter, with an
     interval: few trials do not pretend to know. `--relate` gives the rank correlation of two metrics with an interval;
     trials that differ in the seed alone count once. `--front` gives the trials that no other one beats in all of some
-    metrics, such as skill and what a pass over the data costs.
+    metrics, such as skill and what a pass over the data costs. A study that names further objectives shows that of its
+    own below its leaderboard.
     """
     from thalweg.analysis import leaderboard, studies
     from thalweg.analysis.groups import judged_by
     from thalweg.console import board
 
     view = _view(by, metric, relate, importance, front, ended_as)
-    if pictures and view is None:
-        raise ConfigError(
-            "--pictures draws what --relate, --importance or --front shows, got none of them; `thalweg best STUDY "
-            "--pictures` draws models"
-        )
     uri = _tracked(tracking_uri) if pictures else None
     for name in study:
         record, folder = studies.find(output, name, storage).of_trials(ended_as), output / name
+        has_front = bool(record.also) and not by and ended_as is None
+        if pictures and view is None and not has_front:
+            raise ConfigError(
+                "--pictures draws what --relate, --importance or --front shows, got none of them; `thalweg best STUDY "
+                "--pictures` draws models"
+            )
         if view is not None:
             view(record, folder.absolute(), uri)
             continue
         for each in [judged_by(record, one) for one in metric] if metric else [record]:
             board.show(leaderboard.of_study(each, folder), terminal(), by or ())
+        if has_front:
+            show_own_front(record, folder.absolute(), uri)
 
 
 def _view(
@@ -164,6 +168,17 @@ def _importance(record: StudyRecord, folder: Path, uri: str | None) -> None:
         from thalweg.analysis.importance.importance_picture import store_importance  # matplotlib
 
         teller(console)(store_importance(found, record.name, folder, uri))
+
+
+def show_own_front(record: StudyRecord, folder: Path, uri: str | None) -> None:
+    """Shows the Pareto front of a study's own objectives, and draws it into MLflow if there is an address.
+
+    Says why if there is none yet, or if MLflow does not take it: that ends no command.
+    """
+    try:
+        _front([*record.also], record, folder, uri)
+    except (StudyError, ConnectionFailed) as error:
+        teller(terminal())(str(error))
 
 
 def _front(names: list[str], record: StudyRecord, folder: Path, uri: str | None) -> None:

@@ -57,6 +57,8 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
         (f"{record.name}, trial {trial.number}", "bold"), f"  {metric} {score(trial.value)}"
     )
     title.append(f"  after {trial.samples:,} samples in {clock(trial.seconds)}")
+    if broken := record.broken(trial):
+        title.append(f"\nno complete trial keeps the constraints, and this one breaks {broken}", "yellow")
     console.print(title, "", _metrics(record, trial, known), "", _config(record, trial), sep="\n")
     console.print("\n[bold]train it again[/]")
     command = train_command(space_name(record), trial.params, folder.parent, record.overrides)

@@ -26,6 +26,7 @@ from thalweg.console.tables import (
     plain_table,
 )
 from thalweg.search.overrides import options_of
+from thalweg.search.store.multi_objective.constraints import in_words
 from thalweg.search.store.records import TrialRecord
 from thalweg.wording import counted, some
 
@@ -44,7 +45,8 @@ def show(board: Leaderboard, console: Console, by: Sequence[str] = ()) -> None:
         StudyError: Trials cannot be grouped by these.
     """
     title = Text(f"{board.record.name}  ", style="bold")
-    title.append(f"{board.objective} ({board.record.mode})  {board.record.definition['space']}", "not bold")
+    asked = in_words(board.record.objectives, board.record.constraints)
+    title.append(f"{asked}  {board.record.definition['space']}", "not bold")
     if options := options_of(board.record.overrides):
         title.append(f"  {options}", "not bold")
     console.print("", title, "", sep="\n")
@@ -140,6 +142,10 @@ def _fill_others(table: Table, board: Leaderboard, trials: Sequence[TrialRecord]
         table.add_row(
             "ended as", *(Text(trial.status + blank, style=STYLES[trial.status]) for trial in trials)
         )
+    if board.breaking():
+        broken = [board.record.broken(trial) for trial in trials]
+        words = (Text(("broken" if each else "kept") + blank, "yellow" if each else "") for each in broken)
+        table.add_row("constraints", *words)
     table.add_row("samples", *(number(trial.samples) + blank for trial in trials))
     table.add_row("time", *(clock(trial.seconds) + blank for trial in trials))
     for name, head in COSTS.items():
@@ -171,7 +177,20 @@ def _endings(board: Leaderboard) -> list[RenderableType]:
         text.append(f"; early stopping saved {saved:.0%} of samples")
     why = [Text(f"last session {board.record.ended}")] if ":" in board.record.ended else []
     failed = (Text(f"  {line}", style="red") for line in reasons(ended))
-    return [text, *_safety(board), *failed, *_interrupted(board), *why]
+    return [text, *_broken(board), *_safety(board), *failed, *_interrupted(board), *why]
+
+
+def _broken(board: Leaderboard) -> list[Text]:
+    """Counts the complete trials that break a constraint, if any."""
+    breaking = board.breaking()
+    if not breaking:
+        return []
+    total = len(board.record.ranking())
+    told = f"{len(breaking)} of {counted(total, 'complete trial')} break {board.record.constraints}"
+    alone = len(breaking) == total
+    return [
+        Text(told + ("" if alone else ", and rank behind the others"), style="red" if alone else "yellow")
+    ]
 
 
 def _safety(board: Leaderboard) -> list[Text]:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from thalweg.analysis.progress import Running, Standing
 from thalweg.console.formatting import clock, listed, number, pairs, score, sparkline
-from thalweg.console.notices import STYLES, compared, outlook, starting, time_left
+from thalweg.console.notices import STYLES, asked_by, compared, outlook, starting, time_left
 from thalweg.wording import counted
 
 WIDE = 110  # columns from which the parameters of running trials are shown
@@ -67,7 +67,7 @@ class Frame:
         if study is None:
             return Text(f"elapsed {clock(standing.elapsed)}")
         head = Text.assemble(
-            (study.metric, "bold"), f" ({study.mode})  ", f"{study.family}  ",
+            (asked_by(study), "bold"), f"  {study.family}  ",
             f"{counted(study.num_trials, 'trial')} of at most {counted(study.samples, 'sample')}",
         )  # fmt: skip
         if study.num_lanes:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from thalweg.search.checks.judgement import Judgement
 from thalweg.search.space import Space
+from thalweg.search.store.multi_objective.constraints import Constraints, in_words
 from thalweg.wording import counted
 
 _MARKS = {
@@ -32,7 +33,8 @@ def show_judgements(space: Space, found: Iterable[Judgement], console: Console) 
     """
     study = space.study
     plan = f"{counted(study.num_trials, 'trial')} of {study.samples:,} samples"
-    console.print(Text.assemble((f"space {space.name}", "bold"), f"  {study.metric} ({study.mode}), {plan}"))
+    asked = in_words(study.objectives, Constraints.of_study(study))
+    console.print(Text.assemble((f"space {space.name}", "bold"), f"  {asked}, {plan}"))
     shown = []
     for judgement in found:
         _show(judgement, console)

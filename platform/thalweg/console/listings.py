@@ -17,6 +17,7 @@ from thalweg.console.tables import plain_table
 from thalweg.datasets.catalogue import DataSet
 from thalweg.errors import ThalwegError
 from thalweg.search.space import load_space
+from thalweg.search.store.multi_objective.constraints import Constraints, in_words
 from thalweg.wording import as_seen
 
 _STATES = {"running": "cyan", "complete": "green", "stopped": "yellow"}
@@ -48,7 +49,7 @@ def spaces(only: str | None = None) -> RenderableType:
         if only not in (None, family):
             continue
         study = space.study
-        metric = f"{study.metric} ({study.mode})"
+        metric = in_words(study.objectives, Constraints.of_study(study))
         table.add_row(Text(name, style="cyan"), family, metric, f"{study.num_trials}")
         lines[name] = Text.assemble((f"{name}  ", "cyan"), space.doc)
     return Group(table, "", *lines.values())

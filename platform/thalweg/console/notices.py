@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.text import Text
 
 from thalweg.analysis.comparison import LOSS, TIE, WIN
 from thalweg.analysis.progress import Standing
 from thalweg.console.formatting import clock, score
+from thalweg.contract import Mode
 from thalweg.events import (
     BaselineEvaluated,
     Event,
@@ -16,6 +19,7 @@ from thalweg.events import (
     TrialEnded,
     TrialStarted,
 )
+from thalweg.search.store.multi_objective.constraints import Constraints, in_words
 from thalweg.wording import counted
 
 MAX_RUNNING = 4  # trials that a line has room for
@@ -81,11 +85,18 @@ def whereabouts(standing: Standing) -> str:
     return "; ".join(filter(None, [*parts, f"{hidden} more run" if hidden > 0 else ""]))
 
 
+def asked_by(event: StudyStarted) -> str:
+    """Returns the objectives and constraints of a study."""
+    also: Mapping[str, Mode] = event.definition.get("also", {})
+    mode: Mode = "min" if event.mode == "min" else "max"
+    return in_words({event.metric: mode, **also}, Constraints.of_definition({"study": event.definition}))
+
+
 def _opening(event: StudyStarted, standing: Standing) -> list[str]:
     options = f", {event.tags['options']}" if "options" in event.tags else ""
     lines = [
         f"study {event.study}: {counted(event.num_trials, 'trial')} of at most "
-        f"{counted(event.samples, 'sample')}, {event.metric} ({event.mode}){options}"
+        f"{counted(event.samples, 'sample')}, {asked_by(event)}{options}"
     ]
     if standing.num_ended:
         lines.append(f"continued: {counted(standing.num_ended, 'trial')} had ended before")
@@ -106,6 +117,8 @@ def _ending(event: TrialEnded, standing: Standing, new_best: bool) -> Text:
     if event.value is not None:
         text.append(f": {metric} {score(event.value)}")
     text.append(f" after {counted(event.samples, 'sample')}, {clock(event.seconds)}")
+    if event.breaks:
+        text.append(f"  breaks {event.breaks}", style="yellow")
     return text.append("  new best", style="bold green") if new_best else text
 
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
 from thalweg.config import active
-from thalweg.errors import OutputError, StudyError, TrialError
+from thalweg.errors import ConstraintError, OutputError, StudyError, TrialError
 from thalweg.events import EndedAs, Event, Notice, TrialEnded, TrialProgress, TrialStarted, ended_by
 from thalweg.files import is_full_disk
+from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
+from thalweg.study import Study
 from thalweg.training.checkpoints.places import relative
 from thalweg.training.messages import Refusal, Report
 
@@ -20,6 +22,8 @@ _logger = logging.getLogger(__name__)
 
 MAX_REJECTIONS = 3
 """Rejected trials in a row after which a search stops; it stops at once if its very first trial is rejected."""
+MAX_TOO_LARGE = 30
+"""The same for trials that break a constraint, from which the sampler learns."""
 
 
 class StudyController:
@@ -194,7 +198,7 @@ class StudyController:
         self._num_rejections += 1
         self._tell(TrialStarted(number=rejection.number, params=rejection.params, config={}))
         self._tell(self._ended(rejection.number, "infeasible", 0.0, str(rejection.error)))
-        if self._num_rejections >= MAX_REJECTIONS or not self._any_began:
+        if _gives_up(rejection, self._num_rejections, self._any_began):
             raise rejection.error
 
     def _observe(self, number: int, answer: Report | Refusal) -> bool:
@@ -207,9 +211,8 @@ class StudyController:
             return True
         if before is None and answer.timings:
             self._ledger.took_up(number, sum(answer.timings.values()))
-        for death in answer.deaths:
-            self._tell(Notice(text=f"trial {number} went on in new workers: {death}"))
-        for note in answer.notes:
+        deaths = (f"trial {number} went on in new workers: {death}" for death in answer.deaths)
+        for note in (*deaths, *answer.notes):
             self._tell(Notice(text=note))
         try:
             is_new = self._record(number, answer)
@@ -254,6 +257,7 @@ class StudyController:
             reason=reason,
             ended_as=ended_as,
             checkpoint=relative(report.checkpoint) if report and report.checkpoint else None,
+            breaks=_broken(report, self._ledger.space.study) if ended_as == "complete" else "",
         )
 
     def _seen(self, number: int) -> int:
@@ -285,6 +289,18 @@ def _progress(number: int, report: Report, documents: Mapping[str, str]) -> Tria
         provenance={name: str(value) for name, value in report.provenance.items()},
         documents=documents,
     )
+
+
+def _broken(report: Report | None, study: Study) -> str:
+    """Says which constraints of its study a trial breaks; empty for none."""
+    return Constraints.of_study(study).broken(report.measured if report else {})
+
+
+def _gives_up(rejection: Rejection, num: int, any_began: bool) -> bool:
+    """Returns whether a search stops after so many rejections in a row."""
+    if isinstance(rejection.error, ConstraintError):
+        return num >= MAX_TOO_LARGE
+    return num >= MAX_REJECTIONS or not any_began
 
 
 def _may_grow(extend: Callable[[], bool] | None, running: Collection[int]) -> bool:

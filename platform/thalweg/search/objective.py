@@ -9,7 +9,7 @@ from thalweg.discovery import Family
 from thalweg.errors import ObjectiveError, meant
 from thalweg.search.replay import written
 from thalweg.search.space import Space, extremes
-from thalweg.study import Study
+from thalweg.study import COSTS, Study
 
 
 def check_objective(study: Study, metrics: Sequence[Metric], family: str) -> Metric:
@@ -52,21 +52,52 @@ def check_objective(study: Study, metrics: Sequence[Metric], family: str) -> Met
     return metric
 
 
+def check_others(study: Study, metrics: Sequence[Metric], family: str) -> None:
+    """Refuses further objectives and constraints that are neither costs nor metrics that compare trials.
+
+    Args:
+        study: The study.
+        metrics: Metrics of the space's configurations.
+        family: Name of the family, for the message.
+
+    Raises:
+        ObjectiveError: The message names the field and the metric.
+    """
+    fit = {metric.name: metric for metric in metrics if metric.search_invariant}
+    for field in ("also", "at_most", "at_least"):
+        for name in getattr(study, field):
+            if name not in fit and name not in COSTS:
+                known = [*fit, *COSTS]
+                hint = meant(name, known) or f"; this space has {', '.join(known)}"
+                raise ObjectiveError(
+                    f"{field} must name costs, or metrics of {family} that mean the same in every trial, got {name!r}"
+                    f"{hint}"
+                )
+    for name, mode in study.also.items():
+        if name in fit and fit[name].mode != mode:
+            raise ObjectiveError(
+                f"{name} is better {'small' if mode == 'max' else 'large'}, got also={{{name!r}: {mode!r}}}; "
+                f"try {fit[name].mode!r}"
+            )
+
+
 def check_measured(study: Study, lacking: Mapping[str, str]) -> None:
-    """Refuses an objective that the data cannot give.
+    """Refuses an objective or a constraint that the data cannot give.
 
     Args:
         study: The study.
         lacking: Metrics that ``val`` cannot give, and why.
 
     Raises:
-        ObjectiveError: The study's metric is one of them.
+        ObjectiveError: The study's metric or another one that it names is among them.
     """
-    if study.metric in lacking:
-        raise ObjectiveError(
-            f"a study's metric must be measured on val, got {study.metric!r}: {lacking[study.metric]}; choose another "
-            "metric, or import a data set that holds what it needs"
-        )
+    asked = {study.metric: "a study's metric", **dict.fromkeys(study.also, "also")}
+    for name, what in (asked | dict.fromkeys((*study.at_most, *study.at_least), "a constraint")).items():
+        if name in lacking:
+            raise ObjectiveError(
+                f"{what} must be measured on val, got {name!r}: {lacking[name]}; choose another metric, or import a "
+                "data set that holds what it needs"
+            )
 
 
 def check_protocol(space: Space, family: Family) -> None:

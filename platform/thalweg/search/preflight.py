@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.contract import Data, Metric, SplitName, Task, metrics_of, not_measured, unmeasured
@@ -17,11 +19,13 @@ from thalweg.disk import store_place
 from thalweg.errors import ConfigError, StudyError, ThalwegError
 from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect
-from thalweg.search.objective import check_measured, check_objective, check_protocol
+from thalweg.search.objective import check_measured, check_objective, check_others, check_protocol
 from thalweg.search.replay import RecordedTrial, written
 from thalweg.search.source_code import SourceCode, source_code
 from thalweg.search.space import Space, extremes, probe, refused
+from thalweg.search.store.multi_objective.admission import unknown
 from thalweg.search.store.warm_start import StartingPoints, inherit
+from thalweg.study import NUM_PARAMETERS
 from thalweg.testing.samples import check_data
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
@@ -83,6 +87,28 @@ def prepare(
         return _prepare(space, family, middle, root, tell, starting_points)
 
 
+def costs_of(prepared: Prepared) -> Callable[[FamilyConfig], Mapping[str, float]]:
+    """Returns what tells the costs of a configuration before it is trained, as far as its study has bounds of them.
+
+    The model is built from the data without memory for its weights.
+    """
+    study = prepared.space.study
+    if NUM_PARAMETERS not in {*study.at_most, *study.at_least}:
+        return unknown
+    from thalweg.training.session import DataCache  # DeepSpeed
+
+    family, cache = discovery.load_family(prepared.space.config_type), DataCache(max_open=4)
+
+    def costs(config: FamilyConfig) -> Mapping[str, float]:
+        task = family.task(config)
+        facts = task.facts(cache.open(task, prepared.data_root, torch.device("cpu")))
+        with blaming(family.package), unallocated():
+            model = task.build(facts)
+        return {NUM_PARAMETERS: float(sum(weight.numel() for weight in model.parameters()))}
+
+    return costs
+
+
 def refusals(space: Space) -> Iterator[str]:
     """Yields a sentence if a search would propose combinations that the space or its configuration refuses."""
     if len(space.study.first_trials) >= space.study.num_trials:
@@ -132,6 +158,7 @@ def _prepare(
     config = _inherited(space, starting_points, tell)
     task = family.task(config)
     metric = check_objective(space.study, metrics_of(task), family.name)
+    check_others(space.study, metrics_of(task), family.name)
     check_protocol(space, family)
     folder = data_root(family, root)
     check_moved(family, root, config.dataset)

@@ -11,10 +11,12 @@ from typing import Any
 
 from thalweg.study import Study
 
+_RARE = ("priors", "learn_from", "also", "at_most", "at_least")
+
 
 def settings_told(study: Study) -> dict[str, Any]:
     """Returns the settings of a study as its MLflow run shows them, without those that say nothing or have tags."""
-    empty = (name for name in ("priors", "learn_from") if not getattr(study, name))
+    empty = (name for name in _RARE if not getattr(study, name))
     return study.model_dump(mode="json", exclude={"first_trials", "lessons", *empty}, exclude_none=True)
 
 

@@ -38,13 +38,14 @@ from thalweg.lanes.resources import Gang, book
 from thalweg.lanes.shipment import top_packages
 from thalweg.search.controller import StudyController
 from thalweg.search.overrides import options_of
-from thalweg.search.preflight import Prepared
+from thalweg.search.preflight import Prepared, costs_of
 from thalweg.search.provenance import provenance, settings_told
 from thalweg.search.stopping import limits
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.learning import earlier_studies
 from thalweg.search.store.learning.earlier_studies import taught
 from thalweg.search.store.learning.rung_trust import rung_correlations
+from thalweg.search.store.multi_objective.admission import lacking
 from thalweg.search.store.optuna_study import Ledger, Proposal
 from thalweg.search.store.optuna_study import extend as extend_study
 from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
@@ -128,7 +129,9 @@ class Broadcast:
         if isinstance(event, TrialProgress | TrialEnded) and not self._baselines_told:
             self.tell_baselines()
         if isinstance(event, TrialEnded):
-            self._delete_expendable()
+            record = self._ledger.read()
+            self._delete_expendable(record)
+            self.tell(lacking(record))
         if isinstance(event, StudyEnded):
             with suppress(OutputError, StudyError):  # the storage may be what ended the search
                 self._tell_kept()
@@ -153,13 +156,13 @@ class Broadcast:
             self(BaselineEvaluated(name=name, metrics=metrics))
 
     def _tell_kept(self) -> None:
-        for trial in self._ledger.trials():
+        record = self._ledger.read()
+        for trial in record.trials:
             if trial.status in ("complete", "pruned", "failed"):
-                self(kept(trial, self._ledger.space.config_type))
+                self(kept(trial, self._ledger.space.config_type, record.broken(trial)))
 
-    def _delete_expendable(self) -> None:
-        study = self._ledger.space.study
-        for trial in expendable(self._ledger.trials(), study.mode, study.keep_checkpoints):
+    def _delete_expendable(self, record: StudyRecord) -> None:
+        for trial in expendable(record, self._ledger.space.study.keep_checkpoints):
             for name in trial.folders:
                 remove(self._folder.trial(name), self._folder.path)
 
@@ -236,7 +239,7 @@ def _search(
             with writing("the study's folder", options.directory, "choose another with --output"):
                 prepared.code.keep(StudyFolder(options.directory).code(prepared.code.hash))
         ledger.declare(prepared.metrics)
-        ledger.judge_by(lambda config: _stages(prepared.family, config))
+        ledger.judge_by(lambda config: _stages(prepared.family, config), costs_of(prepared))
         over = _limit(ledger) if ledger.num_open() else "all trials had ended before"
         if not over:
             ended = _run(prepared, options, ledger, broadcast, extend)
@@ -443,7 +446,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
     )
 
 
-def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
+def kept(trial: TrialRecord, config_type: type[FamilyConfig], breaks: str = "") -> TrialKept:
     """Returns the event that describes an ended trial, for listeners that may have missed its own events."""
     assert trial.status in ("complete", "pruned", "failed")
     tags = {"seed": trial.config.get("seed"), "continues": trial.continues, "protocol_hash": trial.protocol}
@@ -469,6 +472,7 @@ def kept(trial: TrialRecord, config_type: type[FamilyConfig]) -> TrialKept:
             reason=reason,
             ended_as=trial.ended_as,
             checkpoint=relative(trial.checkpoint) if trial.checkpoint else None,
+            breaks=breaks if trial.status == "complete" else "",
         ),
         began_ms=_milliseconds(trial.started or trial.ended),
         ended_ms=_milliseconds(trial.ended),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ PICTURES = "pictures"
 HOLD_OUT_PREFIX = "test_"
 FRONT = "pareto_front"
 """Tag of a trial on a Pareto front: the objectives."""
+HYPERVOLUME = "hypervolume/"
+"""How metrics of a study begin that hold the hypervolume of a Pareto front over time."""
+_MAX_BATCH = 1000  # metrics in one call, MLflow's limit
 
 
 @contextmanager
@@ -135,6 +139,37 @@ def tag_front(
             run = find_trial(client, study, directory, number)
             if run is not None and run.data.tags.get(FRONT) == objectives:
                 client.delete_tag(run.info.run_id, FRONT)
+
+
+def add_hypervolumes(uri: str, study: str, directory: Path, name: str, volumes: Sequence[float]) -> None:
+    """Writes the hypervolume over time as ``hypervolume/NAME`` of a study's own run; steps that it has stay.
+
+    Args:
+        uri: MLflow's address, which `check_tracking` accepted.
+        study: Name of the study and of its experiment.
+        directory: Folder of the study; another study may have had its name.
+        name: Names of the objectives.
+        volumes: Hypervolume after each complete trial, in the order in which they ended; the step is their number.
+
+    Raises:
+        ConnectionFailed: MLflow does not accept them.
+    """
+    from mlflow.entities import Metric
+
+    client, key = connect(uri), naming.key(f"{HYPERVOLUME}{name}")
+    with _accepted("the metrics", "choose another --tracking-uri"):
+        run = _find(client, study, directory, "'study'")
+        if run is None:
+            return
+        known = {point.step for point in client.get_metric_history(run.info.run_id, key)}
+        now = int(time.time() * 1000)
+        new = [
+            Metric(key, volume, now, step)
+            for step, volume in enumerate(volumes, start=1)
+            if step not in known
+        ]
+        for start in range(0, len(new), _MAX_BATCH):
+            client.log_batch(run.info.run_id, metrics=new[start : start + _MAX_BATCH])
 
 
 def add_pictures(uri: str, study: str, directory: Path, number: int, folder: Path) -> str | None:

@@ -26,7 +26,7 @@ MAX_EXPERIMENT_TAG_LENGTH = 20000
 _CONFIG = "with/"
 _ORIGINAL = "name/"
 _OWN_METRICS = ("objective", "samples")  # of trials, beside those of the family
-_OWN_GROUPS = ("time/", "train/", "loss/", "weight/", "rung_correlation/")
+_OWN_GROUPS = ("time/", "train/", "loss/", "weight/", "rung_correlation/", "hypervolume/")
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")  # letters of any alphabet are allowed, as in MLflow's own check
 _DIGITS = 8
 

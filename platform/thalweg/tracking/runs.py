@@ -254,7 +254,7 @@ class StudyRuns:
         batch.add_metrics(run.run_id, values, event.samples, time_ms)
         status = word(event)
         reason = event.reason or _early(status, event.samples)
-        tags = {"status": status, ENDED_AS: _word(event), "reason": reason}
+        tags = {"status": status, ENDED_AS: _word(event), "reason": reason, "breaks": event.breaks}
         if event.status == "complete":  # the study deletes the others'
             tags["checkpoint"] = event.checkpoint or ""
             self._keep_unit_sums(run.run_id, trial_name(event.number))
@@ -320,9 +320,9 @@ def _add_words(kept: Iterable[TrialKept], runs: Mapping[str, Run], batch: Batch)
 
 
 def _rank(state: DeliveryState, event: TrialEnded, run: OpenRun) -> None:
-    """Puts a complete trial into the leaderboard; an early-stopped one saw fewer samples."""
+    """Puts a complete trial that keeps all constraints into the leaderboard; an early-stopped one saw fewer samples."""
     rest = [leader for leader in state.leaders if leader.number != event.number]
-    if event.status == "complete" and event.value is not None:
+    if event.status == "complete" and event.value is not None and not event.breaks:
         rest.append(Leader(event.number, event.value, run.run_id, run.searched))
     sign = 1 if state.started["mode"] == "min" else -1
     state.leaders = sorted(rest, key=lambda leader: sign * leader.value)[:NUM_LEADERS]

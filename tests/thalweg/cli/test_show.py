@@ -82,6 +82,30 @@ def test_two_metrics_are_related_over_the_trials_of_a_study(
     assert "--pictures draws what --relate, --importance or --front shows, got none of them" in result.stderr
 
 
+def test_a_study_of_several_objectives_shows_its_front(run: Callable[..., Result], tmp_path: Path) -> None:
+    also = {"cost/num_parameters": "min"}
+    space = load_space("spaces.toys").with_settings(
+        num_trials=3, also=also, at_most={"cost/num_parameters": 40}
+    )
+    ledger = Ledger.open(tmp_path / "thalweg_runs" / "several", "several", space)
+    assert run("show", "several").exit_code == 0  # there is no front yet
+    for value, size in ((0.1, 50.0), (0.2, 40.0), (0.3, 10.0)):
+        proposal = ledger.ask()
+        assert isinstance(proposal, Proposal)
+        ledger.report(
+            proposal.number,
+            evaluated(256, value, metrics={"mse": value}, costs={"num_parameters": size}, final=True),
+        )
+        ledger.complete(proposal.number)
+    ledger.close()
+    result = run("show", "several")
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "mse (min), cost/num_parameters (min), cost/num_parameters at most 40" in words
+    assert "1 of 3 complete trials break cost/num_parameters at most 40, and rank behind the others" in words
+    assert "2 of 2 complete trials are beaten by none in all objectives" in words
+
+
 def test_groups_are_compared_by_metrics_of_their_own(run: Callable[..., Result], tmp_path: Path) -> None:
     space = load_space("spaces.toys").with_settings(num_trials=4)
     ledger = Ledger.open(tmp_path / "thalweg_runs" / "judged", "judged", space)

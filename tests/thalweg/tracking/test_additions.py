@@ -14,6 +14,7 @@ from thalweg.tracking.additions import (
     EXPERIMENT,
     VerdictRun,
     add_hold_out,
+    add_hypervolumes,
     add_pictures,
     add_study_file,
     add_study_pictures,
@@ -98,6 +99,20 @@ def test_trials_of_a_front_are_found_by_a_tag_that_moves_with_it(
     assert found("skill and rmse") == ["trial 002"]
     tag_front(uri, study, make.folder, [0], [2], "skill and size")
     assert found("skill and rmse") == ["trial 002"], "a front of other objectives stays"
+
+
+def test_the_hypervolume_over_time_is_a_metric_of_the_study(
+    uri: str, client: MlflowClient, study: str, make: Any, tmp_path: Path
+) -> None:
+    tell(client, make, tmp_path / "artifacts", 0)
+    add_hypervolumes(uri, study, make.folder, "skill-size", [0.25, 0.5])
+    add_hypervolumes(uri, study, make.folder, "skill-size", [0.2, 0.4, 0.75])
+    experiment = client.get_experiment_by_name(study)
+    assert experiment is not None
+    [run] = client.search_runs([experiment.experiment_id], "tags.`thalweg.kind` = 'study'")
+    points = client.get_metric_history(run.info.run_id, "hypervolume/skill-size")
+    assert sorted((point.step, point.value) for point in points) == [(1, 0.25), (2, 0.5), (3, 0.75)]
+    add_hypervolumes(uri, "nobody's", make.folder, "skill-size", [0.25])
 
 
 def test_drawing_again_replaces_the_pictures(

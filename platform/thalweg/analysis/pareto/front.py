@@ -15,9 +15,7 @@ from thalweg.analysis.relation import value_of
 from thalweg.contract import Mode
 from thalweg.errors import StudyError, meant
 from thalweg.search.store.records import StudyRecord, TrialRecord
-
-COST = "cost/"
-"""How names of costs begin; less is better."""
+from thalweg.study import COST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +29,7 @@ class ParetoFront:
         volumes: (trial, hypervolume) after each complete trial in the order in which they ended: the share of the box
             between the best and the worst value of each objective that the trials so far dominate, in [0, 1].
         num_left_out: Complete trials without a finite value of some objective.
+        num_breaking: Complete trials that break a constraint of the study, and are no part of all this.
     """
 
     modes: Mapping[str, Mode]
@@ -38,10 +37,11 @@ class ParetoFront:
     others: tuple[TrialRecord, ...]
     volumes: tuple[tuple[int, float], ...]
     num_left_out: int
+    num_breaking: int = 0
 
 
 def front_of(record: StudyRecord, names: Sequence[str]) -> ParetoFront:
-    """Returns the Pareto front of a study's complete trials.
+    """Returns the Pareto front of a study's complete trials that keep its constraints.
 
     Args:
         record: The study.
@@ -51,11 +51,12 @@ def front_of(record: StudyRecord, names: Sequence[str]) -> ParetoFront:
         StudyError: No trial has such a metric, its direction is not known, or no trial has all of them.
     """
     modes = _modes(record, names)
-    complete = record.ranking()
+    complete = [trial for trial in record.ranking() if not record.broken(trial)]
     known = [trial for trial in complete if all(map(math.isfinite, values_of(record, trial, modes)))]
     if not known:
+        kept = f" that keeps {record.constraints}" if record.constraints else ""
         raise StudyError(
-            f"a Pareto front needs a complete trial with {', '.join(modes)}, got none in {record.name!r}"
+            f"a Pareto front needs a complete trial with {', '.join(modes)}{kept}, got none in {record.name!r}"
         )
     losses = _losses(record, known, modes)
     best = undominated(losses)
@@ -65,6 +66,7 @@ def front_of(record: StudyRecord, names: Sequence[str]) -> ParetoFront:
         others=tuple(trial for trial, is_best in zip(known, best, strict=True) if not is_best),
         volumes=_volumes(known, losses),
         num_left_out=len(complete) - len(known),
+        num_breaking=len(record.ranking()) - len(complete),
     )
 
 

@@ -18,7 +18,9 @@ _FRONT, _OTHERS = "#b2182b", "#9a9a9a"
 
 
 def store_front(front: ParetoFront, record: StudyRecord, directory: Path, uri: str) -> str:
-    """Draws a front into the study's folder and into MLflow, where it tags the front's trials; returns a sentence.
+    """Draws a front into the study's folder and into MLflow; returns a sentence.
+
+    In MLflow, the front's trials are tagged, and the hypervolume over time is a metric of the study.
 
     Args:
         front: The front.
@@ -38,6 +40,7 @@ def store_front(front: ParetoFront, record: StudyRecord, directory: Path, uri: s
     numbers = [trial.number for trial in front.members]
     others = [trial.number for trial in front.others]
     additions.tag_front(uri, record.name, directory, numbers, others, objectives)
+    additions.add_hypervolumes(uri, record.name, directory, name, [volume for _, volume in front.volumes])
     return f"picture of the front in {target}, and in MLflow, where tags.pareto_front = '{objectives}' finds its trials"
 
 

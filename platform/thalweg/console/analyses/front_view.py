@@ -7,10 +7,11 @@ import itertools
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from thalweg.analysis.pareto.front import COST, ParetoFront, values_of
+from thalweg.analysis.pareto.front import ParetoFront, values_of
 from thalweg.console.formatting import cost, number, score
 from thalweg.console.tables import GAP, plain_table
 from thalweg.search.store.records import StudyRecord
+from thalweg.study import COST
 from thalweg.wording import counted
 
 MAX_ROWS = 20
@@ -44,6 +45,8 @@ def footnote(front: ParetoFront) -> str:
     ]
     if front.num_left_out:
         parts.append(f"{counted(front.num_left_out, 'trial')} without finite values left out")
+    if front.num_breaking:
+        parts.append(f"{counted(front.num_breaking, 'trial')} beyond a constraint left out")
     return "; ".join(parts)
 
 

@@ -72,6 +72,7 @@ def contenders(
         found = _options(record, by)
     else:
         found = _best(record)
+    _check_kept(record, found[0])
     if len(found) < 2:
         raise StudyError(
             f"a champion must have a rival, got only {found[0].name} of {record.name!r}; search more trials, or name "
@@ -88,6 +89,21 @@ def contenders(
 def num_stopped(record: StudyRecord) -> int:
     """Returns how many trials early stopping ended: none of them was found worse."""
     return sum(trial.status == "pruned" for trial in record.trials)
+
+
+def _check_kept(record: StudyRecord, champion: Contender) -> None:
+    """Refuses a champion that breaks a constraint of its study.
+
+    Raises:
+        StudyError: It does.
+    """
+    trial = next(trial for trial in record.ranking() if f"trial {trial.number}" == champion.name)
+    if broken := record.broken(trial):
+        kept = [str(each.number) for each in record.ranking() if not record.broken(each)]
+        way = f"name one of {some(kept)} first" if kept else "none of the others does; search more trials"
+        raise StudyError(
+            f"a champion must keep the constraints of its study, got {champion.name}, which breaks {broken}; {way}"
+        )
 
 
 def _named(record: StudyRecord, numbers: Sequence[int]) -> list[Contender]:
@@ -130,6 +146,8 @@ def _best(record: StudyRecord) -> list[Contender]:
     ).config_type
     found: list[Contender] = []
     for trial in record.ranking():
+        if found and record.broken(trial):  # those that keep the constraints come first
+            break
         if not any(_train_alike(config_type, trial.config, other.config) for other in found):
             found.append(_of_trial(trial, "rival" if found else "champion"))
         if len(found) > NUM_RIVALS:

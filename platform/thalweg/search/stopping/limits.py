@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from thalweg.search.stopping.expected_improvement import expected_improvement
+from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.records import TrialRecord
 from thalweg.study import Study
 from thalweg.wording import counted
@@ -112,14 +113,20 @@ def expectation(metric: str, num_next: int, gain: float) -> str:
 
 
 def losses(study: Study, trials: Sequence[TrialRecord]) -> list[float | None]:
-    """Returns the loss of each trial that has ended for good, in their order; None if it is not complete."""
+    """Returns the loss of each trial that has ended for good, in their order.
+
+    None stands for one that is not complete, or that breaks a constraint.
+    """
     sign = 1.0 if study.mode == "min" else -1.0
+    kept = {trial.number for trial in trials if not Constraints.of_study(study).broken(trial.metrics)}
     ended = [
         trial
         for trial in trials
         if trial.status in ("complete", "pruned", "failed") and not trial.interrupted
     ]
     return [
-        sign * trial.value if trial.status == "complete" and trial.value is not None else None
+        sign * trial.value
+        if trial.status == "complete" and trial.value is not None and trial.number in kept
+        else None
         for trial in ended
     ]

@@ -17,6 +17,7 @@ from thalweg.search.store.growing.growth import Settle, growth_of
 from thalweg.search.store.growing.rebuilding import rebuild
 from thalweg.search.store.laws import change_of, definition_of
 from thalweg.search.store.learning.earlier_studies import lessons_of
+from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.records import CHECKPOINT, DEFINITION, OUTCOME
 from thalweg.search.store.samplers import make_sampler
 
@@ -60,12 +61,20 @@ def as_begun(space: Space, study: optuna.Study) -> Space:
     """Returns a space with the search that a stored study began with, in what the space leaves to defaults.
 
     A default of a later version is for studies that begin with it: none changes its sampler unasked.
+
+    Raises:
+        StudyError: That sampler cannot follow the objectives and constraints that the space has now.
     """
     stored = study.user_attrs.get(DEFINITION, {}).get("study", {})
     own = space.study.model_fields_set
     kept = {name: stored[name] for name in _SEARCH if name in stored and name not in own}
     if "lessons" not in own:
         kept["lessons"] = lessons_of(stored)
+    if kept.get("sampler") == "cmaes" and (space.study.also or Constraints.of_study(space.study)):
+        raise StudyError(
+            f"sampler='cmaes' follows one objective without constraints, and {study.study_name!r} began with it; name "
+            "another sampler in its space"
+        )
     return replace(space, study=space.study.model_copy(update=kept))
 
 

@@ -7,7 +7,7 @@ interruption, successive halving decides exactly as Optuna's does.
 
 A trial in stages, of which the first do not train what its metric needs, is neither stopped nor compared with others
 before `judged_from`: shares of stages may differ between trials, and a decoder that has not begun to train loses
-against one that has, whatever becomes of both.
+against one that has, whatever becomes of both. Nor is one that costs more than its study allows a rival of others.
 """
 
 import math
@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from thalweg.search.store.learning.rung_trust import RungTrust, is_judged
-from thalweg.search.store.records import CONTINUES
+from thalweg.search.store.records import BROKEN, CONTINUES
 from thalweg.stage_contract import Stage
 from thalweg.study import Study
 from thalweg.training.schedule import Plan
@@ -54,7 +54,10 @@ class SuccessiveHalving(BasePruner):
         scores = sorted(
             sign * rival.intermediate_values[rung]
             for rival in rivals
-            if rung in rival.intermediate_values and rival.number != trial.number and is_judged(rival, rung)
+            if rung in rival.intermediate_values
+            and rival.number != trial.number
+            and is_judged(rival, rung)
+            and BROKEN not in rival.user_attrs
         )
         score = sign * trial.intermediate_values[rung]
         num_better = sum(other < score for other in scores)

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from thalweg.search.store.definition import (
 )
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.growing.rebuilding import finish_rebuilding
+from thalweg.search.store.multi_objective.admission import CostsOf, check_affordable, note_broken, unknown
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
@@ -66,6 +67,8 @@ from thalweg.training.checkpoints.places import relative
 from thalweg.training.messages import Report
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
+StagesOf = Callable[[Any], tuple[Stage, ...]]
+"""Returns the stages of a configuration."""
 _STATES: Mapping[EndedAs, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 
 
@@ -115,6 +118,7 @@ class _Live:
     checkpoint: str | None
     earlier: float = 0.0  # seconds of the trial that it continues
     last: Report | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)  # known before training
 
     def seconds(self) -> float:
         return self.earlier + time.monotonic() - self.began
@@ -160,7 +164,8 @@ class Ledger:
         self._claim = claim
         self._claims = claims
         self._live: dict[int, _Live] = {}
-        self._stages_of: Callable[[Any], tuple[Stage, ...]] | None = None
+        self._stages_of: StagesOf | None = None
+        self._costs_of: CostsOf = unknown
         self._queue = TrialQueue(study, directory, self.identity)
         self.protocol = StudyProtocol(study)
         self.code = StudyCode(study)
@@ -208,9 +213,9 @@ class Ledger:
         if declared != self._study.user_attrs.get(METRICS):
             self._study.set_user_attr(METRICS, declared)
 
-    def judge_by(self, stages_of: Callable[[Any], tuple[Stage, ...]]) -> None:
-        """Lets early stopping know the stages of configurations; without them, every rung compares every trial."""
-        self._stages_of = stages_of
+    def judge_by(self, stages_of: StagesOf, costs_of: CostsOf = unknown) -> None:
+        """Lets early stopping know the stages of configurations, and constraints the costs that are known before."""
+        self._stages_of, self._costs_of = stages_of, costs_of
 
     def close(self) -> None:
         """Releases the study, so that another process may drive it."""
@@ -256,9 +261,7 @@ class Ledger:
             self._queue.seconds_before(attributes),
         )
         try:
-            config = self.starting_points.take(
-                self.space(ProposedTrial(trial, frozen.system_attrs.get(_FIXED)))
-            )
+            config = _configured(self, trial, frozen.system_attrs.get(_FIXED))
         except (SpaceError, StudyError, ConfigError) as error:
             self.fail(trial.number, str(error), "infeasible")
             return Rejection(number=trial.number, params=trial.params, error=error)
@@ -300,6 +303,7 @@ class Ledger:
         _check_finite(self.space.study, report)
         self.protocol.keep(number, report.protocol)
         live.last = report
+        note_broken(live.trial, report, self.space.study)
         step = _step(self.space.study, report)
         if step in live.steps:
             return False
@@ -381,6 +385,18 @@ def extend(ledger: Ledger, trials: Sequence[Mapping[str, Any]]) -> None:
     write_definition(ledger._study, ledger.space)
 
 
+def _configured(ledger: Ledger, trial: optuna.Trial, fixed: Any) -> FamilyConfig:
+    """Returns the configuration of a trial, some of whose parameters may have been given.
+
+    Raises:
+        ThalwegError: The space refuses it, it costs too much, or a study to start from is missing.
+    """
+    config = ledger.starting_points.take(ledger.space(ProposedTrial(trial, fixed)))
+    costs = ledger._live[trial.number].costs = ledger._costs_of(config)
+    check_affordable(trial, config, costs, ledger.space.study)
+    return config
+
+
 def _judge_later(trial: optuna.Trial, stages: tuple[Stage, ...], study: Study) -> None:
     """Notes if a trial trains what its metric needs only after the first rung."""
     if study.rungs and (samples := judged_from(stages, study)) > study.rungs[0]:
@@ -447,6 +463,8 @@ def _outcome(live: _Live | None, reason: str) -> dict[str, Any]:
     """Returns the outcome of a trial for its record: how long it ran, why it ended, its last evaluation."""
     last = live.last if live else None
     outcome: dict[str, Any] = {"seconds": round(live.seconds(), 3) if live else 0.0, "reason": reason}
+    if live is not None and live.costs:
+        outcome["metrics"] = dict(live.costs)
     if last is not None:
         finite = {name: number for name, number in last.measured.items() if math.isfinite(number)}
         outcome |= {"samples": last.samples, "metrics": finite, "protocol": last.protocol}

@@ -1,11 +1,12 @@
 """Calls to Optuna's private interface, for what has no public one; a new version of Optuna may break them."""
 
 import copy
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 
@@ -26,12 +27,17 @@ def set_user_attr(study: optuna.Study, trial: FrozenTrial, key: str, value: Any)
     study._storage.set_trial_user_attr(trial._trial_id, key, value)
 
 
-def view_of(study: optuna.Study, trials: Callable[[], Iterable[FrozenTrial]]) -> optuna.Study:
+def view_of(
+    study: optuna.Study,
+    trials: Callable[[], Iterable[FrozenTrial]],
+    directions: Sequence[StudyDirection] = (),
+) -> optuna.Study:
     """Returns a copy of a study in which samplers see other trials.
 
     Args:
         study: The study.
         trials: Gives the trials at the time when they are asked for, in the order of their numbers.
+        directions: Directions of the trials' values; empty for those of the study.
     """
 
     def get_trials(
@@ -41,4 +47,5 @@ def view_of(study: optuna.Study, trials: Callable[[], Iterable[FrozenTrial]]) ->
 
     view = copy.copy(study)
     view._get_trials = get_trials  # type: ignore[method-assign]
+    view._directions = list(directions or study.directions)
     return view

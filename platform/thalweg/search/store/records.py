@@ -15,6 +15,7 @@ from thalweg.errors import StudyError
 from thalweg.events import EndedAs
 from thalweg.search.store import journal_reader
 from thalweg.search.store.journal_reader import StoredStudy, StoredTrial
+from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.storage import close_storage, open_storage
 from thalweg.study_folder import StudyFolder, checkpoint_name, trial_name
 from thalweg.training.checkpoints.places import resolve
@@ -38,6 +39,7 @@ CONTINUES = "continues"  # user attribute: number of the interrupted trial that 
 JUDGED_FROM = (
     "judged_from"  # user attribute: samples before which a trial in stages is not compared with others
 )
+BROKEN = "broken"  # user attribute: a bound of a cost that the trial breaks; it stops no other trial
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
@@ -140,6 +142,21 @@ class StudyRecord:
         return mode
 
     @property
+    def also(self) -> Mapping[str, Mode]:
+        """Its further objectives, and whether smaller or larger values are better."""
+        return self.definition.get("study", {}).get("also") or {}
+
+    @property
+    def objectives(self) -> Mapping[str, Mode]:
+        """The metric and the further objectives, with their modes."""
+        return {str(self.definition["metric"]): self.mode, **self.also}
+
+    @property
+    def constraints(self) -> Constraints:
+        """Its constraints."""
+        return Constraints.of_definition(self.definition)
+
+    @property
     def keeps_checkpoints(self) -> bool:
         """Whether the checkpoint of its best trial is kept when other trials end."""
         return bool(self.definition.get("study", {}).get("keep_checkpoints", 1))
@@ -150,8 +167,15 @@ class StudyRecord:
         return self.definition.get("overrides") or {}
 
     def ranking(self) -> list[TrialRecord]:
-        """Returns the complete trials, best first; of equal ones the earlier first."""
-        return ranking(self.trials, self.mode)
+        """Returns the complete trials, best first, those that break a constraint behind all others.
+
+        Of equal ones, the earlier is first.
+        """
+        return ranking(self.trials, self.mode, self.constraints)
+
+    def broken(self, trial: TrialRecord) -> str:
+        """Says which constraints a trial breaks; empty for none."""
+        return self.constraints.broken(trial.metrics)
 
     def evaluation(self, trial: TrialRecord, at: At = "last") -> EvaluationRecord:
         """Returns the last evaluation of a trial, whose value counts for it, or its best one."""
@@ -271,21 +295,34 @@ def record(trial: FrozenTrial | StoredTrial, directory: Path) -> TrialRecord:
     )
 
 
-def ranking(trials: Sequence[TrialRecord], mode: Mode) -> list[TrialRecord]:
-    """Returns the complete trials, best first; of equal ones the earlier first."""
+def ranking(
+    trials: Sequence[TrialRecord], mode: Mode, constraints: Constraints | None = None
+) -> list[TrialRecord]:
+    """Returns the complete trials: first those that keep the constraints, of these the best, of equal ones the earlier.
+
+    Args:
+        trials: Trials of a study.
+        mode: Whether smaller or larger values are better.
+        constraints: Its constraints; None for none.
+    """
     complete = [(trial.value, trial) for trial in trials if trial.status == "complete"]
     sign = 1.0 if mode == "min" else -1.0
-    scored = [(sign * value, trial.number, trial) for value, trial in complete if value is not None]
-    return [trial for *_, trial in sorted(scored, key=lambda item: item[:2])]
+    scored = [
+        (bool(constraints and constraints.broken(trial.metrics)), sign * value, trial.number, trial)
+        for value, trial in complete
+        if value is not None
+    ]
+    return [trial for *_, trial in sorted(scored, key=lambda item: item[:3])]
 
 
-def expendable(trials: Sequence[TrialRecord], mode: Mode, keep: int) -> list[TrialRecord]:
+def expendable(study: StudyRecord, keep: int) -> list[TrialRecord]:
     """Retention: returns the trials whose checkpoints may be deleted.
 
     The checkpoints of running trials are kept, those of the best ``keep`` complete ones, and those of interrupted ones
     until the trial that continues them has ended.
     """
-    needed = [*ranking(trials, mode)[:keep], *(t for t in trials if t.status in ("running", "waiting"))]
+    trials = study.trials
+    needed = [*study.ranking()[:keep], *(t for t in trials if t.status in ("running", "waiting"))]
     # By the trial's folder: the trial that continues it may have found a newer checkpoint there.
     kept = {name for trial in needed for name in trial.folders}
     return [trial for trial in trials if kept.isdisjoint(trial.folders)]

@@ -5,12 +5,11 @@ To add a sampler, write a function like those below, and a line in `SAMPLERS` an
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
     BaseSampler,
@@ -20,17 +19,20 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from thalweg.search.store.early_stopping import first_numbers
+from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 from thalweg.search.store.learning.expert_priors import PriorSampler
 from thalweg.search.store.learning.gaussian_process import HandOverSampler
+from thalweg.search.store.learning.untried import UntriedSampler
+from thalweg.search.store.multi_objective.sampler_view import directions_of, seen_by_samplers
 from thalweg.search.store.private_optuna import view_of
-from thalweg.search.store.records import CONTINUES, OUTCOME
+from thalweg.search.store.records import CONTINUES
 from thalweg.study import SamplerName, Study
 
 
-class ResumableSampler(BaseSampler):
+class ResumableSampler(DelegatingSampler):
     """Proposes what the study would propose if it had never been interrupted.
 
     Each trial has a sampler of its own, seeded by its position among the trials. It sees a trial that continues an
@@ -38,100 +40,49 @@ class ResumableSampler(BaseSampler):
 
     Args:
         make: Makes the sampler of a seed.
-        seed: Seed of the study.
+        settings: Settings of the study: its seed, its objectives and constraints.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+    def __init__(self, make: Callable[[int], BaseSampler], settings: Study) -> None:
         self._make = make
-        self._seed = seed
+        self._settings = settings
         self._number: int | None = None
 
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Makes the sampler of a trial, and prepares it."""
-        sampler, view, place = self._enter(study, trial)
-        sampler.before_trial(view, place)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Returns the parameters that are proposed jointly."""
-        sampler, view, place = self._enter(study, trial)
-        return sampler.infer_relative_search_space(view, place)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Proposes parameters jointly."""
-        sampler, view, place = self._enter(study, trial)
-        return sampler.sample_relative(view, place, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Proposes a single parameter."""
-        sampler, view, place = self._enter(study, trial)
-        return sampler.sample_independent(view, place, param_name, param_distribution)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Passes the end of a trial to its sampler."""
-        sampler, view, place = self._enter(study, trial)
-        sampler.after_trial(view, place, state, values)
-
-    def _enter(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> tuple[BaseSampler, optuna.Study, FrozenTrial]:
+    def enter(self, study: optuna.Study, trial: FrozenTrial) -> Asked:
         """Returns the sampler of a trial, the study as it sees it, and the trial in its place."""
         if trial.number != self._number:
             trials = study.get_trials(deepcopy=False)
             first = first_numbers(trials)
             places = {number: place for place, number in enumerate(sorted(set(first.values())))}
             self._place = places[first[trial.number]]
-            self._view = _as_uninterrupted(study, {number: places[first[number]] for number in first})
-            self._sampler = self._make(_mixed(self._seed, self._place))
+            moved = {number: places[first[number]] for number in first}
+            self._view = _as_uninterrupted(study, moved, self._settings)
+            self._sampler = self._make(_mixed(self._settings.seed, self._place))
             self._number = trial.number
         return self._sampler, self._view, _placed(trial, self._place)
 
     def __getstate__(self) -> dict[str, Any]:
         """Keeps what belongs to one trial out of a copy."""
-        return {"_make": self._make, "_seed": self._seed, "_number": None}
+        return {"_make": self._make, "_settings": self._settings, "_number": None}
 
 
-def _as_uninterrupted(study: optuna.Study, places: Mapping[int, int]) -> optuna.Study:
-    """Returns a view of a study in which an interrupted trial and those that continue it are one."""
+def _as_uninterrupted(study: optuna.Study, places: Mapping[int, int], settings: Study) -> optuna.Study:
+    """Returns a view of a study in which an interrupted trial and those that continue it are one.
+
+    Its trials have the values of all objectives that the settings name, and constraints.
+    """
 
     def trials() -> list[FrozenTrial]:
         found = study.get_trials(deepcopy=False)
         continued = {trial.user_attrs.get(CONTINUES) for trial in found}
         chosen = [
-            _constrained(_placed(trial, places[trial.number]))
+            _placed(trial, places[trial.number])
             for trial in found
             if trial.number in places and trial.number not in continued
         ]
-        return sorted(chosen, key=lambda trial: trial.number)
+        return seen_by_samplers(sorted(chosen, key=lambda trial: trial.number), settings)
 
-    return view_of(study, trials)
-
-
-def _constrained(trial: FrozenTrial) -> FrozenTrial:
-    """Shows a trial that did not fit into memory as one that violates a constraint.
-
-    TPE counts it as bad, a Gaussian process as the worst trial. Optuna's samplers do not see failed trials, and would
-    propose the same again.
-    """
-    if (
-        trial.state == TrialState.FAIL
-        and trial.user_attrs.get(OUTCOME, {}).get("ended_as") == "out_of_memory"
-    ):
-        trial.state, trial.intermediate_values = TrialState.PRUNED, {}
-        trial.system_attrs = dict(trial.system_attrs)
-        trial.set_constraint("memory", 1.0)
-    return trial
+    return view_of(study, trials, directions_of(settings) if settings.also else ())
 
 
 def _placed(trial: FrozenTrial, place: int) -> FrozenTrial:
@@ -144,6 +95,10 @@ def _mixed(*seeds: int) -> int:
     return int(np.random.SeedSequence(seeds).generate_state(1)[0])
 
 
+_MODELS: tuple[SamplerName, ...] = ("gp_tpe", "tpe", "gp")
+"""Samplers with a model of the objective, which may find its best point the best one to try again."""
+
+
 def make_sampler(study: Study) -> BaseSampler:
     """Returns the sampler of a study; study settings name it, its seed and its random start."""
 
@@ -152,11 +107,13 @@ def make_sampler(study: Study) -> BaseSampler:
             # `group` of TPE is experimental and wanted; Optuna's major version is pinned.
             warnings.simplefilter("ignore", ExperimentalWarning)
             sampler = SAMPLERS[study.sampler](seed, study)
+        if study.sampler in _MODELS:
+            sampler = UntriedSampler(sampler, seed)
         if not study.priors and not study.lessons:
             return sampler
         return PriorSampler(sampler, study.priors, seed, study.lessons, num_before=len(study.first_trials))
 
-    return ResumableSampler(make, study.seed)
+    return ResumableSampler(make, study)
 
 
 def _tpe(seed: int, study: Study) -> BaseSampler:

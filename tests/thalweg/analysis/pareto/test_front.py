@@ -89,6 +89,17 @@ def test_a_front_of_no_trial_is_refused(study: StudyRecord) -> None:
         )
 
 
+def test_trials_that_break_a_constraint_are_no_part_of_the_front(study: StudyRecord) -> None:
+    bounded = {**study.definition["study"], "at_most": {SIZE: 35.0}}
+    found = front_of(replace(study, definition={**study.definition, "study": bounded}), ["rmse"])
+    assert [trial.number for trial in found.members] == [3]
+    assert sorted(trial.number for trial in found.others) == [0, 1]
+    assert "3 trials beyond a constraint left out" in footnote(found)
+    none = {**bounded, "at_most": {SIZE: 1.0}}
+    with pytest.raises(StudyError, match=f"with skill, rmse that keeps {SIZE} at most 1, got none"):
+        front_of(replace(study, definition={**study.definition, "study": none}), ["rmse"])
+
+
 def test_the_table_shows_the_front_and_what_differs_in_it(study: StudyRecord) -> None:
     console = Console(width=100, record=True, file=StringIO())
     found = front_of(study, [SIZE])
@@ -130,8 +141,15 @@ def test_the_picture_goes_to_mlflow_and_its_trials_are_tagged(
         "tag_front",
         lambda uri, name, folder, front, rest, words: tagged.append((front, rest, words)),
     )
+    volumes: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        additions,
+        "add_hypervolumes",
+        lambda uri, name, folder, objectives, found: volumes.append((objectives, len(found))),
+    )
     told = store_front(front_of(study, [SIZE]), study, tmp_path, "sqlite:///none.db")
     assert tagged == [([2, 3, 0], [4, 1], f"skill and {SIZE}")]
+    assert volumes == [("skill-cost_num_parameters", 5)]
     assert f"tags.pareto_front = 'skill and {SIZE}'" in told
     [picture] = (tmp_path / "pictures" / "fronts").rglob("*.png")
     assert picture.name == "skill-cost_num_parameters.png"

@@ -92,3 +92,27 @@ def test_what_has_no_rival_or_too_many_is_refused(make: Make) -> None:
         contenders(make((4, 0.1), (8, 0.9)), numbers=(1,))
     with pytest.raises(StudyError, match="at most 8 configurations are confirmed, got 9"):
         contenders(make(*((4 + n, n / 10) for n in range(9))), numbers=range(9))
+
+
+def bounded(record: StudyRecord, least: float) -> StudyRecord:
+    """The same study, with a smallest skill_rain, of which trial N has N / 10."""
+    trials = [replace(trial, metrics={"skill_rain": trial.number / 10}) for trial in record.trials]
+    study = {**record.definition["study"], "at_least": {"skill_rain": least}}
+    return replace(record, trials=tuple(trials), definition={**record.definition, "study": study})
+
+
+def test_the_champion_and_its_rivals_keep_the_constraints(make: Make) -> None:
+    record = make((4, 0.9), (8, 0.8), (9, 0.7), (10, 0.6), (11, 0.5), first=({"width": 4},))
+    assert names(bounded(record, 0.3)) == [
+        ("trial 3", "champion"),
+        ("trial 4", "rival"),
+        ("trial 0", "baseline"),
+    ]
+    assert names(bounded(record, 0.3), by="width")[0] == ("trial 3", "champion")
+    assert names(bounded(record, 0.3), numbers=(4, 0)) == [("trial 4", "champion"), ("trial 0", "rival")]
+    with pytest.raises(
+        StudyError, match=r"got trial 0, which breaks skill_rain at least 0.3, got 0; name one of 3, 4"
+    ):
+        contenders(bounded(record, 0.3), numbers=(0, 4))
+    with pytest.raises(StudyError, match="none of the others does; search more trials"):
+        contenders(bounded(record, 0.9))

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 from kept import evaluated
 
+from thalweg.errors import StudyError
 from thalweg.search.space import Space
 from thalweg.search.store.optuna_study import Ledger, Proposal
 
@@ -59,3 +61,36 @@ def test_a_study_of_an_earlier_version_proposes_what_it_would_have(
     asked = run_trials(whole, 14), run_trials(parts, 12)
     parts.close()
     assert asked[1] + run_trials(open_ledger(make_space(), "parts"), 2) == asked[0]
+
+
+def test_objectives_and_constraints_may_change_between_launches(make_space: Make, open_ledger: Open) -> None:
+    also = {"cost/num_parameters": "min"}
+    run_trials(open_ledger(make_space(sampler="tpe")), 2, close=True)
+    ledger = open_ledger(make_space(sampler="tpe", also=also, at_least={"skill": 0.5}))
+    assert len(ledger.trials()) == 2
+    assert ledger.read().also == also
+    assert str(ledger.read().constraints) == "skill at least 0.5"
+    run_trials(ledger, 1, close=True)
+    assert not open_ledger(make_space(sampler="tpe")).read().also
+
+
+def test_a_sampler_that_cannot_follow_new_objectives_is_refused(make_space: Make, open_ledger: Open) -> None:
+    run_trials(open_ledger(make_space(sampler="cmaes")), 1, close=True)
+    with pytest.raises(StudyError, match=r"sampler='cmaes' follows one objective .* name another sampler"):
+        open_ledger(make_space(at_least={"skill": 0.5}))
+    assert open_ledger(make_space(sampler="tpe", at_least={"skill": 0.5})).num_open()
+
+
+def test_a_study_without_these_settings_opens(make_space: Make, open_ledger: Open) -> None:
+    """An earlier version recorded none of them."""
+    ledger = open_ledger(make_space(sampler="tpe"))
+    run_trials(ledger, 1)
+    stored = ledger.read().definition
+    kept = {
+        name: value for name, value in stored["study"].items() if name not in ("also", "at_most", "at_least")
+    }
+    ledger._study.set_user_attr("thalweg", {**stored, "study": kept})
+    assert not ledger.read().also and not ledger.read().constraints
+    ledger.close()
+    again = open_ledger(make_space(sampler="tpe"))
+    assert len(again.trials()) == 1 and again.read().best() is not None

@@ -117,6 +117,23 @@ def test_options_and_bounds_may_grow_and_the_history_stays(
     assert open_ledger(grow(**WIDER), storage=url).notes == ()
 
 
+def test_a_space_grows_with_further_objectives(grow: Grow, open_ledger: Open) -> None:
+    settings = {"sampler": "tpe", "also": {"cost/epoch_s": "min"}, "at_least": {"skill": 0.1}}
+    ledger = open_ledger(grow(settings=settings))
+    for _ in range(5):
+        proposal = ask(ledger)
+        measured: dict[str, Any] = {"metrics": {"skill": 0.5}, "costs": {"epoch_s": 2.0}}
+        ledger.report(
+            proposal.number, evaluated(samples=800, value=abs(proposal.params["x"]), **measured, final=True)
+        )
+        ledger.complete(proposal.number)
+    ledger.close()
+    wider = open_ledger(grow(settings={**settings, "at_least": {"skill": 0.2}}, **WIDER))
+    assert [trial.metrics["cost/epoch_s"] for trial in wider.trials()] == [2.0] * 5
+    assert wider.read().also == settings["also"] and str(wider.read().constraints) == "skill at least 0.2"
+    assert ask(wider).number == 5
+
+
 SAMPLERS = ["tpe", pytest.param("gp", marks=pytest.mark.slow), "cmaes", "random", "nsga2"]
 
 

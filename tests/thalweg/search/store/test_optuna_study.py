@@ -415,11 +415,11 @@ def test_checkpoints_of_the_best_and_of_the_unfinished_are_kept(ledger: Ledger) 
     folder = keep(ledger.directory, 3, 100, cut.config.model_dump(mode="json"), study=ledger.identity)
     ledger.report(cut.number, evaluated(samples=100, value=0.9, checkpoint=folder))
     ledger.interrupt_all()
-    assert [trial.checkpoint for trial in expendable(ledger.trials(), "min", 2)] == ["/kept/0/samples-1"]
+    assert [trial.checkpoint for trial in expendable(ledger.read(), 2)] == ["/kept/0/samples-1"]
     again = ask(ledger)
-    assert [trial.number for trial in expendable(ledger.trials(), "min", 2)] == [0]
+    assert [trial.number for trial in expendable(ledger.read(), 2)] == [0]
     ledger.fail(again.number, "why", "infeasible")
-    assert [trial.number for trial in expendable(ledger.trials(), "min", 2)] == [0, 3, 4]
+    assert [trial.number for trial in expendable(ledger.read(), 2)] == [0, 3, 4]
 
 
 def test_a_trials_folder_is_kept_while_its_successor_lives_on_a_newer_checkpoint(ledger: Ledger) -> None:
@@ -427,7 +427,7 @@ def test_a_trials_folder_is_kept_while_its_successor_lives_on_a_newer_checkpoint
     ledger.interrupt_all()
     again = ask(ledger)
     ledger.report(again.number, evaluated(samples=200, value=0.8, checkpoint="/kept/0/samples-2"))
-    assert expendable(ledger.trials(), "min", 1) == []
+    assert expendable(ledger.read(), 1) == []
 
 
 def test_a_database_study_that_is_driven_elsewhere_is_refused(

@@ -15,9 +15,10 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from thalweg.search.domains import ChoiceSet
+from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 from thalweg.search.store.learning.earlier_studies import drawn_guess
 from thalweg.study import Lesson, Prior
 
@@ -38,7 +39,7 @@ def share_from_prior(place: int) -> float:
     return float(0.5 ** (place / HALF_LIFE))
 
 
-class PriorSampler(BaseSampler):
+class PriorSampler(DelegatingSampler):
     """Draws some trials from priors or earlier studies, ever fewer as trials come, and leaves the others to a sampler.
 
     The first trial is the best guess itself. Parameters without a prior are proposed by the sampler, one by one.
@@ -67,6 +68,10 @@ class PriorSampler(BaseSampler):
         self._random = Random(seed)
         self._draw = self._random.random()
 
+    def enter(self, study: optuna.Study, trial: FrozenTrial) -> Asked:
+        """Returns the sampler, and the study and the trial as they are."""
+        return self._inner, study, trial
+
     def _is_drawn(self, trial: FrozenTrial) -> bool:
         return self._draw < share_from_prior(max(0, trial.number - self._num_before))
 
@@ -75,19 +80,19 @@ class PriorSampler(BaseSampler):
         if self._lessons:
             is_first = trial.number <= self._num_before
             self._priors = drawn_guess(self._lessons, self._random, best=is_first) | dict(self._given)
-        self._inner.before_trial(study, trial)
+        super().before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Returns the parameters that the sampler proposes jointly; none of a trial that is drawn from the priors."""
-        return {} if self._is_drawn(trial) else self._inner.infer_relative_search_space(study, trial)
+        return {} if self._is_drawn(trial) else super().infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Proposes parameters jointly."""
-        return {} if self._is_drawn(trial) else self._inner.sample_relative(study, trial, search_space)
+        return {} if self._is_drawn(trial) else super().sample_relative(study, trial, search_space)
 
     def sample_independent(
         self,
@@ -99,14 +104,8 @@ class PriorSampler(BaseSampler):
         """Proposes a single parameter: from its prior, or by the sampler."""
         prior = self._priors.get(param_name)
         if prior is None or not self._is_drawn(trial):
-            return self._inner.sample_independent(study, trial, param_name, param_distribution)
+            return super().sample_independent(study, trial, param_name, param_distribution)
         return drawn(prior, param_distribution, self._random, exactly=trial.number <= self._num_before)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Passes the end of a trial to the sampler."""
-        self._inner.after_trial(study, trial, state, values)
 
 
 def drawn(prior: Prior, distribution: BaseDistribution, random: Random, *, exactly: bool) -> Any:

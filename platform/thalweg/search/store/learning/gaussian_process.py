@@ -1,15 +1,15 @@
 """A Gaussian process that learns from stopped trials, too, and hands over to TPE before it becomes slow."""
 
 import copy
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 from thalweg.search.store.learning.rung_trust import RungTrust
 from thalweg.search.store.private_optuna import view_of
 
@@ -17,11 +17,11 @@ HAND_OVER = 200
 """Number of the trial that the Gaussian process is not asked for any more: its time grows with the cube of trials."""
 
 
-class HandOverSampler(BaseSampler):
+class HandOverSampler(DelegatingSampler):
     """Proposes the first trials by a sampler that learns from complete trials only, and later ones by another.
 
     The first sampler sees stopped trials as complete, with the values that they are expected to have ended at. If a
-    rung misleads, it does not see them.
+    rung misleads, it does not see them. With several objectives, it sees them as they are.
 
     Args:
         first: Proposes trials before `hand_over`.
@@ -38,78 +38,61 @@ class HandOverSampler(BaseSampler):
         self._rungs = tuple(rungs)
         self._hand_over = hand_over
 
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Prepares the trial's sampler."""
-        sampler, view = self._of(study, trial)
-        sampler.before_trial(view, trial)
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Returns the parameters that are proposed jointly."""
-        sampler, view = self._of(study, trial)
-        return sampler.infer_relative_search_space(view, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Proposes parameters jointly."""
-        sampler, view = self._of(study, trial)
-        return sampler.sample_relative(view, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Proposes a single parameter."""
-        sampler, view = self._of(study, trial)
-        return sampler.sample_independent(view, trial, param_name, param_distribution)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Passes the end of a trial to its sampler."""
-        sampler, view = self._of(study, trial)
-        sampler.after_trial(view, trial, state, values)
-
-    def _of(self, study: optuna.Study, trial: FrozenTrial) -> tuple[BaseSampler, optuna.Study]:
+    def enter(self, study: optuna.Study, trial: FrozenTrial) -> Asked:
         """Returns the sampler of a trial, and the study as it sees it."""
         if trial.number >= self._hand_over:
-            return self._later, study
-        return self._first, view_of(study, lambda: self._seen(study))
+            return self._later, study, trial
+        return self._first, view_of(study, lambda: self._seen(study)), trial
 
     def _seen(self, study: optuna.Study) -> list[FrozenTrial]:
-        return with_worst(expected_ends(study.get_trials(deepcopy=False), self._rungs), study.direction)
+        trials: Iterable[FrozenTrial] = study.get_trials(deepcopy=False)
+        if len(study.directions) == 1:
+            trials = expected_ends(trials, self._rungs)
+        return with_stand_ins(trials, study.directions)
 
 
-def with_worst(trials: Iterable[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
-    """Shows trials that violate a constraint, and so have no value, as complete with the worst value of all.
+def with_stand_ins(trials: Iterable[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Shows trials that violate a constraint and have no value as complete.
 
-    So a model learns where trials cannot be trained; none is left out of it.
+    So a model learns where trials cannot be trained; none is left out of it. They have the worst value of each
+    objective. If complete trials have constraints, too, of which there are models of their own, they have the median:
+    the best trials often lie at a bound, and a model of the objective would take worst values beyond it for a cliff.
 
     Args:
         trials: Trials of a study.
-        direction: Whether smaller or larger values are better.
+        directions: Whether smaller or larger values are better, by objective.
     """
     found = list(trials)
-    values = [
-        trial.value for trial in found if trial.state == TrialState.COMPLETE and trial.value is not None
-    ]
-    if not values:
+    complete = [trial for trial in found if trial.state == TrialState.COMPLETE]
+    if not complete:
         return found
-    worst = max(values) if direction == StudyDirection.MINIMIZE else min(values)
+    are_constrained = any(trial.constraints for trial in complete)
+    columns = zip(*(trial.values for trial in complete), strict=True)
+    values = [
+        statistics.median(column)
+        if are_constrained
+        else max(column)
+        if direction == StudyDirection.MINIMIZE
+        else min(column)
+        for direction, column in zip(directions, columns, strict=True)
+    ]
     return [
-        _valued(trial, worst) if any(violation > 0 for violation in trial.constraints.values()) else trial
+        _valued(trial, values, keep_constraints=are_constrained) if _is_untrained(trial) else trial
         for trial in found
     ]
 
 
-def _valued(trial: FrozenTrial, value: float) -> FrozenTrial:
+def _is_untrained(trial: FrozenTrial) -> bool:
+    """Returns whether a trial has no value because it violates a constraint."""
+    ended = trial.state == TrialState.PRUNED and trial.last_step is None
+    return ended and any(violation > 0 for violation in trial.constraints.values())
+
+
+def _valued(trial: FrozenTrial, values: Sequence[float], *, keep_constraints: bool) -> FrozenTrial:
     shown = copy.copy(trial)
-    shown.state, shown.value, shown.system_attrs = TrialState.COMPLETE, value, {}
+    shown.state, shown.values = TrialState.COMPLETE, values
+    if not keep_constraints:  # a Gaussian process takes trials with equally many constraints only
+        shown.system_attrs = {}
     return shown
 
 

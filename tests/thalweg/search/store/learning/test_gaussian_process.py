@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import BaseTrial, TrialState
 
 from thalweg.search.store.early_stopping import make_pruner
-from thalweg.search.store.learning.gaussian_process import HandOverSampler, expected_ends, with_worst
+from thalweg.search.store.learning.gaussian_process import HandOverSampler, expected_ends, with_stand_ins
 from thalweg.search.store.samplers import make_sampler
 from thalweg.study import Study
 
@@ -41,15 +41,15 @@ def test_trials_that_violate_a_constraint_are_seen_with_the_worst_value() -> Non
     study = searched(valley, 12, sampler="random", scheduler="none", seed=1)
     trials = study.get_trials()
     failed = trials[3]
-    failed.state, failed.values = TrialState.PRUNED, None
+    failed.state, failed.values, failed.intermediate_values = TrialState.PRUNED, None, {}
     failed.set_constraint("memory", 1.0)
     others = [trial.value for trial in trials if trial.value is not None]
     for direction, worst in ((StudyDirection.MINIMIZE, max(others)), (StudyDirection.MAXIMIZE, min(others))):
-        seen = with_worst(trials, direction)
+        seen = with_stand_ins(trials, [direction])
         assert (seen[3].state, seen[3].value, seen[3].params) == (TrialState.COMPLETE, worst, failed.params)
         assert seen[3].constraints == {}
         assert [trial.value for trial in seen if trial.number != 3] == others
-    assert with_worst([failed], StudyDirection.MINIMIZE) == [failed]
+    assert with_stand_ins([failed], [StudyDirection.MINIMIZE]) == [failed]
 
 
 def valley(trial: BaseTrial) -> float:

@@ -1,0 +1,1 @@
+"""Several objectives and constraints: what trials keep, and what samplers see of them."""
