@@ -111,8 +111,8 @@ TESTED_BY = {
     "verdicts": "test_check",
 }
 OF_A_REPORT = """best_pictures blocks caveats cost_chapter course course_picture figures findings grouped html_page
-    material mlflow_copy parameter_chapter protocol_chapter question ranking recorded_sessions report_files reproduction
-    trial_csv verdict_chapter"""
+    material mlflow_copy own_front parameter_chapter protocol_chapter question ranking
+    recorded_sessions report_files reproduction trial_csv verdict_chapter"""
 TESTED_BY |= dict.fromkeys(OF_A_REPORT.split(), "test_report")
 """Modules of thalweg without a test of their own name, and the one that covers each."""
 DISK = {

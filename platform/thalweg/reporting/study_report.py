@@ -12,6 +12,7 @@ from thalweg.reporting.chapters.cost_chapter import cost_chapter
 from thalweg.reporting.chapters.course import course, early_stopping, pictures_chapter
 from thalweg.reporting.chapters.findings import better, findings
 from thalweg.reporting.chapters.grouped import grouped
+from thalweg.reporting.chapters.own_front import own_front
 from thalweg.reporting.chapters.parameter_chapter import parameter_chapter
 from thalweg.reporting.chapters.protocol_chapter import protocol_chapter
 from thalweg.reporting.chapters.question import question, searched
@@ -27,6 +28,7 @@ _CHAPTERS: tuple[Callable[[Material], Chapter | None], ...] = (
     protocol_chapter,
     ranking,
     grouped,
+    own_front,
     verdict_chapter,
     parameter_chapter,
     course,

@@ -112,3 +112,17 @@ def test_a_study_without_a_complete_trial_has_a_report_that_says_so(
     assert f"No trial is complete, so that there is no best one (1 {status})." in page
     assert "nothing to confirm" in page
     assert "stopped after 1 of 3 trials" in page
+
+
+@pytest.mark.slow
+def test_further_objectives_and_constraints_are_told(
+    fusions: StudyRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thalweg.reporting.material.importance_of", _unweighed)
+    bounds = {"also": {"cost/num_parameters": "min"}, "at_most": {"cost/num_parameters": 2000}}
+    page = html(study_report(gather(_of(fusions, {"num_trials": 9, **bounds}), tmp_path / "rivers"), NOW))
+    assert "2 of 7 complete trials break cost/num_parameters at most 2,000" in page
+    assert "Trial 4 is the best of 7 complete trials: skill 0.9000" in page
+    assert [f"{number} (breaks)" in page for number in (2, 4, 5)] == [True, False, True]
+    assert page.index(">5 (breaks)<") > page.index(">6<")  # it is better and ranks behind
+    assert "2 of 5 complete trials are beaten by none in all objectives." in page

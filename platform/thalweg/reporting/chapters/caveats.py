@@ -23,6 +23,7 @@ def caveats(material: Material) -> Iterator[str]:
     """Yields one sentence for each thing that a reader could take for more than it is."""
     yield from _of_seeds(material)
     yield from _of_trials(material)
+    yield from _of_constraints(material)
     yield from _of_baselines(material)
     yield from _of_rungs(material)
     yield from _of_ranges(material)
@@ -72,6 +73,12 @@ def _of_trials(material: Material) -> Iterator[str]:
         yield f"{counted(failed, 'trial')} failed{failure_words(ended)} and {verb} not ranked."
     if waiting := len(material.board.interrupted()):
         yield f"{counted(waiting, 'trial')} {'was' if waiting == 1 else 'were'} interrupted and can go on."
+
+
+def _of_constraints(material: Material) -> Iterator[str]:
+    if breaking := len(material.board.breaking()):
+        among = counted(len(material.ranking), "complete trial")
+        yield f"{breaking} of {among} break {material.record.constraints}, and rank behind the others."
 
 
 def _of_baselines(material: Material) -> Iterator[str]:

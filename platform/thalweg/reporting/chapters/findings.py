@@ -38,6 +38,8 @@ def _best(material: Material) -> Iterator[Block]:
         yield Prose(f"No trial is complete, so that there is no best one ({counts}).", "bad")
         return
     among = counted(len(material.ranking), "complete trial")
+    if broken := material.record.broken(best):
+        yield Prose(f"No complete trial keeps the constraints: trial {best.number} breaks {broken}.", "bad")
     told = f"Trial {best.number} is the best of {among}: {name} {score(best.value)} ({better(material)})."
     baseline = material.board.comparison.best(name)
     if baseline is None:

@@ -47,6 +47,11 @@ def _judged(material: Material) -> Iterator[tuple[str, str]]:
     else:
         unit = "dimensionless" if metric.unit == "1" else metric.unit
         yield "objective", f"{metric.name}, {unit}, {better} is better: {metric.meaning}"
+    if material.record.also:
+        further = (f"{name} ({mode})" for name, mode in material.record.also.items())
+        yield "further objectives", f"{', '.join(further)}; the objective alone decides on ranks"
+    if material.record.constraints:
+        yield "constraints", f"{material.record.constraints}"
     hashes = sorted({trial.protocol for trial in material.record.trials if trial.protocol})
     found = some(map(_coded, hashes)) or _coded(material.tags.get("protocol_hash"))
     yield "evaluation protocol", f"{found}; the same for all trials, so that their values can be compared"

@@ -46,8 +46,12 @@ def _metrics(material: Material, trials: Sequence[TrialRecord]) -> Iterator[Bloc
         heads=heads,
         rows=rows,
         caption=f"{_how_many(material, len(complete))}, best {material.objective} first; {better(material)}.{beside} "
-        f"`{CSV_NAME}` holds all trials.",
+        f"{_of_constraints(material)}`{CSV_NAME}` holds all trials.",
     )
+
+
+def _of_constraints(material: Material) -> str:
+    return "Trials that break a constraint come last. " if material.board.breaking() else ""
 
 
 def _head(material: Material, name: str) -> str:
@@ -66,18 +70,17 @@ def _among_baselines(material: Material, trials: Sequence[TrialRecord], shown: S
     """Returns rows of trials and of all baselines, best first; a baseline stands before a trial that equals it."""
     board = material.board
     sign = -1.0 if material.record.mode == "max" else 1.0
-    rows: list[tuple[float, int, Row]] = []
+    rows: list[tuple[bool, float, int, Row]] = []
     for name, value in board.comparison.ordered(material.objective):
         values = board.baselines[name]
-        cells = [
-            TableCell(name),
-            *(TableCell(score(values.get(metric)) if metric in values else "") for metric in shown),
-        ]
-        rows.append((sign * value, 0, Row(cells, "baseline")))
+        cells = (TableCell(score(values.get(metric)) if metric in values else "") for metric in shown)
+        rows.append((False, sign * value, 0, Row([TableCell(name), *cells], "baseline")))
     for place, trial in enumerate(trials):
-        cells = [TableCell(f"{trial.number}"), *(_marked(material, trial, metric) for metric in shown)]
-        rows.append((sign * (trial.value or 0.0), 1 + place, Row(cells, "best" if place == 0 else "")))
-    return [row for *_, row in sorted(rows, key=lambda each: each[:2])] if trials else []
+        breaks = bool(material.record.broken(trial))
+        head = TableCell(f"{trial.number} (breaks)" if breaks else f"{trial.number}")
+        row = Row([head, *(_marked(material, trial, each) for each in shown)], "best" if place == 0 else "")
+        rows.append((breaks, sign * (trial.value or 0.0), 1 + place, row))
+    return [row for *_, row in sorted(rows, key=lambda each: each[:3])] if trials else []
 
 
 def _marked(material: Material, trial: TrialRecord, metric: str) -> TableCell:
