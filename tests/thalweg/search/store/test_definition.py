@@ -76,7 +76,7 @@ def test_objectives_and_constraints_may_change_between_launches(make_space: Make
 
 def test_a_sampler_that_cannot_follow_new_objectives_is_refused(make_space: Make, open_ledger: Open) -> None:
     run_trials(open_ledger(make_space(sampler="cmaes")), 1, close=True)
-    with pytest.raises(StudyError, match="sampler='cmaes' follows one objective .* name another sampler"):
+    with pytest.raises(StudyError, match=r"sampler='cmaes' follows one objective .* name another sampler"):
         open_ledger(make_space(at_least={"skill": 0.5}))
     assert open_ledger(make_space(sampler="tpe", at_least={"skill": 0.5})).num_open()
 
