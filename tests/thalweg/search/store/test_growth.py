@@ -152,10 +152,9 @@ def test_a_space_grows_with_further_objectives(grow: Grow, open_ledger: Open) ->
     ledger = open_ledger(grow(settings=settings))
     for _ in range(5):
         proposal = ask(ledger)
-        measured = {"metrics": {"skill": 0.5}, "costs": {"epoch_s": 2.0}}
-        ledger.report(
-            proposal.number, evaluated(samples=800, value=abs(proposal.params["x"]), **measured, final=True)
-        )
+        value = abs(proposal.params["x"])
+        told = evaluated(800, value, metrics={"skill": 0.5}, costs={"epoch_s": 2.0}, final=True)
+        ledger.report(proposal.number, told)
         ledger.complete(proposal.number)
     ledger.close()
     wider = open_ledger(grow(settings={**settings, "at_least": {"skill": 0.2}}, **WIDER))
