@@ -18,6 +18,7 @@ from thalweg.knobs.scheduled import Schedule
 from thalweg.knobs.subspaces import schedule
 from thalweg.search.replay import RecordedTrial
 from thalweg.search.space import load_space, probe
+from thalweg.study import Study
 from thalweg.training.checkpoints import export
 from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import join
@@ -42,7 +43,7 @@ def test_every_command_exists(words: str) -> None:
     assert result.exit_code == 0, words
 
 
-COUNTRY, ENCODING, SPACE, SCHEDULE, QUESTION, GRID = (
+COUNTRY, ENCODING, SPACE, OBJECTIVES, SCHEDULE, QUESTION, GRID = (
     block for language, block in BLOCKS if language == "python"
 )
 
@@ -55,6 +56,12 @@ def rivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path / "my_lab" / "rivers.py"
     for name in ("my_lab", "my_lab.rivers"):
         sys.modules.pop(name, None)
+
+
+def test_a_study_takes_several_objectives_and_constraints() -> None:
+    found: dict[str, Any] = {}
+    exec(OBJECTIVES, {"Study": Study}, found)
+    assert found["study"].objectives == {"skill": "max", "cost/num_parameters": "min"}
 
 
 def test_the_search_space_loads(rivers: Path) -> None:

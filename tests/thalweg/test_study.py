@@ -208,7 +208,7 @@ def test_help_tells_each_setting() -> None:
         ({"at_most": {"cost/epoch_s": 0}}, "at_most must be positive for a cost, got 0 for 'cost/epoch_s'"),
         (
             {"at_most": {"skill": 0.5}, "at_least": {"skill": 0.6}},
-            "at_most must not be less than at_least, got 0.5 and",
+            "at_most must not be less than at_least, got 0.5",
         ),
         ({"at_most": {"skill": float("nan")}}, "finite number"),
         ({"sampler": "cmaes", "also": {"skill": "max"}}, "sampler='cmaes' follows one objective .* got also"),

@@ -102,10 +102,8 @@ def search(
     )
     record, number = _searched(chosen, options, uri, data, over, plain=plain, check=check)
     flags = {"--dataset": dataset, "--samples": samples, "--data": data, "--tracking-uri": tracking_uri}
-    _show(space, chosen, options, record, flags, uri, stopped=bool(number))
     draws = pictures and not number and over is None
-    if record.also:
-        show_own_front(record, options.directory, uri if draws else None)
+    _show(space, chosen, options, record, flags, uri, stopped=bool(number), draws=draws)
     if draws:
         draw_new(record, options.directory, uri, teller(console), data)
     raise typer.Exit(128 + number if number else int(record.best() is None))
@@ -154,13 +152,16 @@ def _show(
     uri: str,
     *,
     stopped: bool,
+    draws: bool,
 ) -> None:
-    """Shows the leaderboard of a study and how to go on."""
+    """Shows the leaderboard of a study, its Pareto front if it has several objectives, and how to go on."""
     from thalweg.analysis import leaderboard, next_steps
     from thalweg.console import board
 
     console = terminal()
     board.show(leaderboard.of_study(record, options.directory), console)
+    if record.also:
+        show_own_front(record, options.directory, uri if draws else None)
     commands = next_steps.next_commands(
         space, options, chosen.study, flags, has_best=record.best() is not None, stopped=stopped
     )

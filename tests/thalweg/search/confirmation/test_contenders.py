@@ -111,7 +111,7 @@ def test_the_champion_and_its_rivals_keep_the_constraints(make: Make) -> None:
     assert names(bounded(record, 0.3), by="width")[0] == ("trial 3", "champion")
     assert names(bounded(record, 0.3), numbers=(4, 0)) == [("trial 4", "champion"), ("trial 0", "rival")]
     with pytest.raises(
-        StudyError, match=r"got trial 0, which breaks skill_rain at least 0.3, got 0; name one of 3, 4"
+        StudyError, match=r"got trial 0, which breaks skill_rain 0 \(at least 0.3\); name one of 3, 4"
     ):
         contenders(bounded(record, 0.3), numbers=(0, 4))
     with pytest.raises(StudyError, match="none of the others does; search more trials"):

@@ -62,9 +62,9 @@ class Constraints:
         }
 
     def broken(self, metrics: Mapping[str, float]) -> str:
-        """Says which bounds a trial breaks, such as ``cost/epoch_s at most 60, got 75.2``; empty for none."""
+        """Says which bounds a trial breaks, such as ``cost/epoch_s 75.2 (at most 60)``; empty for none."""
         return ", ".join(
-            f"{words}, got {number(metrics[name]) if name in metrics else 'no value'}"
+            f"{name} {number(metrics[name]) if name in metrics else 'unknown'} ({words.removeprefix(f'{name} ')})"
             for words, name, bound, sign in self._each()
             if name not in metrics or sign * metrics[name] > sign * bound
         )

@@ -38,7 +38,7 @@ def test_a_configuration_over_a_bound_is_recorded_and_not_trained(
     )
     refused = ledger.ask()
     assert isinstance(refused, Rejection) and isinstance(refused.error, ConstraintError)
-    assert f"got {SIZE} at most 8, got 60; it is not trained" in str(refused.error)
+    assert f"got {SIZE} 60 (at most 8); it is not trained" in str(refused.error)
     assert isinstance(ledger.ask(), Proposal)
     [trial, _] = ledger.trials()
     assert (trial.ended_as, trial.metrics, trial.config["width"]) == ("infeasible", {SIZE: 60.0}, 60)
