@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from thalweg.cli.options import RUNS, Output, Storage, Tracking, teller, terminal
+from thalweg.cli.options import RUNS, Output, Storage, Tracking, teller, terminal, tracked
 from thalweg.errors import ConfigError
 from thalweg.events import EndedAs
 
@@ -87,7 +87,7 @@ def show(
             "--pictures draws what --relate, --importance or --front shows, got none of them; `thalweg best STUDY "
             "--pictures` draws models"
         )
-    uri = _tracked(tracking_uri) if pictures else None
+    uri = tracked(tracking_uri) if pictures else None
     for name in study:
         record, folder = studies.find(output, name, storage).of_trials(ended_as), output / name
         if view is not None:
@@ -130,14 +130,6 @@ def _view(
                 f"{option} takes all trials of a study, got {beside} beside it; give one of the two"
             )
     return next(iter(views.values()), None)
-
-
-def _tracked(tracking_uri: str | None) -> str:
-    from thalweg.tracking.address import check_tracking, default_uri
-
-    uri = tracking_uri or default_uri()
-    check_tracking(uri)
-    return uri
 
 
 def _relate(names: tuple[str, str], record: StudyRecord, folder: Path, uri: str | None) -> None:

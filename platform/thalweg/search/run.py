@@ -227,6 +227,7 @@ def _search(
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:
         ledger.protocol.check(prepared.tags["protocol_hash"])
+        ledger.protocol.describe(prepared.protocol)
         if ledger.num_open():
             ledger.notes += tuple(ledger.code.check(prepared.code.hashes, accept=options.accept_code_change))
             with writing("the study's folder", options.directory, "choose another with --output"):

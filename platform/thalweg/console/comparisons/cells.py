@@ -1,0 +1,96 @@
+"""Cells of tables that show things side by side: values of settings, and tables that fit the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from thalweg.analysis.side_by_side.knob_differences import ABSENT, KnobDifference
+from thalweg.console.formatting import number
+from thalweg.console.tables import GAP, plain_table
+
+MIN_ROOM = 12
+"""Characters that a value has at least."""
+NO_VALUE = "-"
+
+
+def setting(value: Any) -> str:
+    """Writes the value of a setting; None and one that is absent look different."""
+    if value is ABSENT:
+        return NO_VALUE
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(setting, value))}]"
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={setting(item)}" for name, item in value.items())
+    return number(value)
+
+
+def clipped(text: str, room: int) -> str:
+    """Cuts text that is longer than the room."""
+    return text if len(text) <= room else f"{text[: room - 3]}..."
+
+
+def settings_table(
+    head: str, columns: Sequence[str], rows: Sequence[KnobDifference], width: int
+) -> RenderableType:
+    """Renders settings, one per line, with a column for each thing that has them; those that are the same are dim.
+
+    Args:
+        head: What they are settings of.
+        columns: Names of these things.
+        rows: The settings.
+        width: Characters of a line; values that are too long are cut.
+    """
+    longest = max(map(len, [head, *(row.name for row in rows)]))
+    room = max(MIN_ROOM, (width - longest - GAP * (len(columns) + 1)) // len(columns))
+    lines = []
+    for row in rows:
+        cells = [setting(value) for value in row.values]
+        style = "dim" if len(set(cells)) == 1 else ""
+        lines.append([row.name, *(Text(clipped(cell, room), style=style) for cell in cells)])
+    return fitted([head], columns, lines, width)
+
+
+def fitted(
+    heads: Sequence[str], columns: Sequence[str], lines: Sequence[Sequence[str | Text]], width: int
+) -> RenderableType:
+    """Renders a table whose columns go on below it if the line is too short for all of them.
+
+    Args:
+        heads: Heads of the first columns, which say what a line is of and are repeated.
+        columns: Heads of the others.
+        lines: Cells of the lines, as many as both.
+        width: Characters of a line.
+    """
+    sizes = [
+        max(len(head), *(len(line[place]) for line in lines)) + GAP
+        for place, head in enumerate([*heads, *columns])
+    ]
+    room = width - sum(sizes[: len(heads)])
+    blocks: list[list[int]] = [[]]
+    for place in range(len(heads), len(sizes)):
+        if blocks[-1] and sum(sizes[each] for each in (*blocks[-1], place)) > room:
+            blocks.append([])
+        blocks[-1].append(place)
+    fixed = list(range(len(heads)))
+    tables = [_table([*heads, *columns], lines, [*fixed, *block], len(heads)) for block in blocks]
+    gaps = [[table, ""] for table in tables]
+    return Group(*[each for pair in gaps for each in pair][:-1])
+
+
+def _table(
+    heads: Sequence[str], lines: Sequence[Sequence[str | Text]], places: Sequence[int], num_fixed: int
+) -> Table:
+    table = plain_table()
+    for place in places:
+        style = "" if place >= num_fixed else "dim" if place else "cyan"
+        table.add_column(heads[place], style=style, no_wrap=True)
+    for line in lines:
+        table.add_row(*(line[place] for place in places))
+    return table
