@@ -44,7 +44,9 @@ def test_a_trial_that_was_stopped_is_not_called_worse(run: Run, toys: None) -> N
     assert "trial 2 was stopped early, after 64 samples: not found worse, only stopped" in text
     assert "mse 1 0.4000 0.7000 +0.3000 cost" in text
     assert "unequal numbers of samples, 64 and 256" in text
-    assert "only complete trials of a search can be confirmed" in text and "thalweg confirm toys" not in text
+    assert "only two or more complete trials" in text and "thalweg confirm toys" not in text
+    text = _text(run("compare", "toys", "--trials", "2,1,0"))
+    assert text.endswith("this settles it for those that are complete: thalweg confirm toys --trials 0,1")
 
 
 def test_studies_are_compared_by_their_settings_and_best_trials(run: Run, toys: None) -> None:

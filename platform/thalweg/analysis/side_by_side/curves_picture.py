@@ -46,7 +46,9 @@ def figure(compared: TrialsCompared) -> Figure:
             if side.trial.status != "complete":
                 place.plot(samples[-1], values[-1], "x", color=line.get_color(), markersize=11, mew=2)
     place.set(xlabel="training samples", ylabel=f"{study.definition['metric']} ({_WORDS[study.mode]})")
-    place.set_title("one seed each: a difference is no finding; a cross: stopped early", fontsize=10)
+    stopped = any(side.trial.status != "complete" for side in compared.sides)
+    cross = "; a cross: stopped before its end" if stopped else ""
+    place.set_title(f"one seed each: a difference is no finding{cross}", fontsize=10)
     place.spines[["top", "right"]].set_visible(False)
     place.legend(frameon=False)
     return drawn

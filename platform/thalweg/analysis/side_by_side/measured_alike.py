@@ -28,7 +28,6 @@ def check_measured_alike(sides: Sequence[Side]) -> None:
             what differs.
     """
     studies = list({side.study.name: side.study for side in sides}.values())
-    _check_objectives(studies)
     known = {side.study.name: side.protocol for side in sides}
     if len(set(known.values())) > 1:
         raise StudyError(
@@ -40,6 +39,7 @@ def check_measured_alike(sides: Sequence[Side]) -> None:
             f"trials of several studies must record their evaluation protocol to be compared, got "
             f"{' and '.join(known)} without: an earlier version of Thalweg ran them; {_WAY_OUT}"
         )
+    _check_objectives(studies)
     _check_metrics(studies)
 
 

@@ -35,8 +35,8 @@ def store_options(compared: OptionsCompared, directory: Path, uri: str) -> str:
 
 
 def figure(compared: OptionsCompared) -> Figure:
-    """Draws the expected best, with a line at the equal budget, and the complete trials by their parameters."""
-    sized = any(branch.sizes for branch in compared.branches)
+    """Draws the expected best, with a line at the equal budget, and complete trials by their sizes if these differ."""
+    sized = not compared.have_equal_sizes
     drawn = Figure(figsize=(11 if sized else 6, 4.8), layout="constrained")
     drawn.suptitle(f"{compared.record.name}: {compared.parameter} at equal budget")
     places = drawn.subplots(1, 2 if sized else 1, squeeze=False)[0]

@@ -26,9 +26,15 @@ def compare_units(sides: Sequence[Side]) -> dict[str, list[UnitFinding]]:
         sides: Trials that were measured alike.
 
     Raises:
-        StudyError: The objective keeps no sums by unit.
+        StudyError: A trial was stopped before its end, or the objective keeps no sums by unit.
         TrialError: A trial kept none.
     """
+    for side in sides:
+        if side.trial.status != "complete":
+            raise StudyError(
+                f"trials are compared over places and years at their end, got {side.label}, which is "
+                f"{side.trial.status}; name complete ones, or leave --units out"
+            )
     study, metric = sides[0].study, str(sides[0].study.definition["metric"])
     measure = _measure(sides[0], metric)
     states = [_state(side, measure, metric) for side in sides]

@@ -72,8 +72,19 @@ def expected_of(record: StudyRecord, n: int) -> float | None:
     return expected_best(values, n, record.mode, without) if n else None
 
 
+def shared_code(records: Sequence[StudyRecord]) -> dict[str, dict[str, str]]:
+    """Returns hashes of the modules that all studies ran which recorded any, such as those of one family, by study."""
+    known = [set(record.code) for record in records if record.code]
+    names = set.intersection(*known) if known else set()
+    return {
+        record.name: {name: record.code[name] for name in sorted(names) if name in record.code}
+        for record in records
+    }
+
+
 def _settings(records: Sequence[StudyRecord]) -> list[KnobDifference]:
     """Returns rows that are always shown, then further settings that differ."""
+    shared = shared_code(records)
     told: Mapping[str, Callable[[StudyRecord], Any]] = {
         "space": lambda record: record.definition.get("space", ABSENT),
         "version of the space": lambda record: record.definition.get("fingerprint", ABSENT),
@@ -81,7 +92,7 @@ def _settings(records: Sequence[StudyRecord]) -> list[KnobDifference]:
         "data set": _dataset,
         "data fingerprint": lambda record: record.protocol.get("data", ABSENT),
         "protocol": _protocol,
-        "code": lambda record: digest(record.code) if record.code else ABSENT,
+        "shared code": lambda record: digest(shared[record.name]) if record.code else ABSENT,
         "objective": lambda record: f"{record.definition['metric']} ({record.mode})",
     }
     rows = [KnobDifference(name, tuple(map(find, records))) for name, find in told.items()]

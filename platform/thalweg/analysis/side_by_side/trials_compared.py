@@ -11,6 +11,7 @@ from thalweg.analysis.side_by_side.chosen_trials import Side
 from thalweg.analysis.side_by_side.earlier_verdicts import EarlierVerdict, earlier_verdicts
 from thalweg.analysis.side_by_side.knob_differences import KnobDifference, knob_differences, knobs_of
 from thalweg.analysis.side_by_side.measured_alike import check_measured_alike
+from thalweg.analysis.side_by_side.study_settings import shared_code
 from thalweg.analysis.side_by_side.trial_rows import (
     CostRow,
     Curves,
@@ -50,8 +51,8 @@ class TrialsCompared:
         knobs: The knobs that differ.
         measured: Their numbers; None if only their configurations are compared.
         verdicts: What earlier confirmations found of them.
-        settled_by: The command that would settle which one is better; empty if there is none.
-        keep_units: Whether sums by place, year or scene are kept of all of them.
+        settled_by: The command that would settle which of the complete ones is better; empty if there is none.
+        keep_units: Whether all are complete, and sums by place, year or scene are kept of them.
     """
 
     sides: tuple[Side, ...]
@@ -78,14 +79,11 @@ class TrialsCompared:
 
     @property
     def code_changed(self) -> bool:
-        """Whether the code of the family is known to have changed between the trials."""
-        versions = {
-            (side.study.name, sum(side.trial.number >= first for first in side.study.code_changes))
-            for side in self.sides
-        }
-        known = [study.code for study in self.studies if study.code]
+        """Whether the code that they share is known to have changed between the trials."""
         if len(self.studies) == 1:
-            return len(versions) > 1
+            changes = self.studies[0].code_changes
+            return len({sum(side.trial.number >= first for first in changes) for side in self.sides}) > 1
+        known = [code for code in shared_code(self.studies).values() if code]
         return any(code != known[0] for code in known)
 
 
@@ -116,6 +114,7 @@ def compare_trials(
         for name in names
         for found in earlier_verdicts(output, name, [side.trial for side in sides if side.study.name == name])
     ]
+    is_complete = all(side.trial.status == "complete" for side in sides)
     sums = [StudyFolder(side.folder).unit_sums(trial_name(side.trial.number)) for side in sides]
     return TrialsCompared(
         sides=tuple(sides),
@@ -123,7 +122,7 @@ def compare_trials(
         measured=measured,
         verdicts=tuple(verdicts),
         settled_by=_settled_by(sides, output, storage),
-        keep_units=all(file.is_file() for file in sums),
+        keep_units=all(file.is_file() for file in sums) and is_complete,
     )
 
 
@@ -143,6 +142,6 @@ def _settled_by(sides: Sequence[Side], output: Path, storage: str | None) -> str
         for trial in study.ranking()
         if trial.number in {side.trial.number for side in sides}
     ]
-    if len(best_first) < len(sides):  # a stopped trial has no end to be confirmed
+    if len(best_first) < 2:  # a stopped trial has no end to be confirmed
         return ""
     return confirm_command(study.name, f"--trials {','.join(best_first)}", output, storage)

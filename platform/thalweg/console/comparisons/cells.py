@@ -9,26 +9,29 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from thalweg.analysis.side_by_side.knob_differences import ABSENT, KnobDifference
+from thalweg.analysis.side_by_side.knob_differences import ABSENT, KnobDifference, is_same
 from thalweg.console.formatting import number
 from thalweg.console.tables import GAP, plain_table
 
 MIN_ROOM = 12
 """Characters that a value has at least."""
 NO_VALUE = "-"
+_DIGITS = (4, 8, 12, 17)  # with the last, no two numbers look the same
 
 
-def setting(value: Any) -> str:
+def setting(value: Any, digits: int = 4) -> str:
     """Writes the value of a setting; None and one that is absent look different."""
     if value is ABSENT:
         return NO_VALUE
     if value is None:
         return "none"
+    if value == "":
+        return "''"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(setting, value))}]"
+        return f"[{', '.join(setting(item, digits) for item in value)}]"
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={setting(item)}" for name, item in value.items())
-    return number(value)
+        return " ".join(f"{name}={setting(item, digits)}" for name, item in value.items())
+    return number(value, digits)
 
 
 def clipped(text: str, room: int) -> str:
@@ -49,12 +52,28 @@ def settings_table(
     """
     longest = max(map(len, [head, *(row.name for row in rows)]))
     room = max(MIN_ROOM, (width - longest - GAP * (len(columns) + 1)) // len(columns))
-    lines = []
-    for row in rows:
-        cells = [setting(value) for value in row.values]
-        style = "dim" if len(set(cells)) == 1 else ""
-        lines.append([row.name, *(Text(clipped(cell, room), style=style) for cell in cells)])
+    lines: list[list[str | Text]] = [
+        [row.name, *(Text(clipped(cell, room), style=_style(row)) for cell in _cells(row))] for row in rows
+    ]
     return fitted([head], columns, lines, width)
+
+
+def _cells(row: KnobDifference) -> list[str]:
+    """Writes the values of a setting with as many digits as it takes to tell them apart."""
+    cells: list[str] = []
+    for digits in _DIGITS:
+        cells = [setting(value, digits) for value in row.values]
+        if _is_same_everywhere(row) or len(set(cells)) > 1:
+            break
+    return cells
+
+
+def _style(row: KnobDifference) -> str:
+    return "dim" if _is_same_everywhere(row) else ""
+
+
+def _is_same_everywhere(row: KnobDifference) -> bool:
+    return all(is_same(row.values[0], value) for value in row.values)
 
 
 def fitted(
@@ -80,8 +99,10 @@ def fitted(
         blocks[-1].append(place)
     fixed = list(range(len(heads)))
     tables = [_table([*heads, *columns], lines, [*fixed, *block], len(heads)) for block in blocks]
-    gaps = [[table, ""] for table in tables]
-    return Group(*[each for pair in gaps for each in pair][:-1])
+    parts: list[RenderableType] = []
+    for table in tables:
+        parts += ["", table] if parts else [table]
+    return Group(*parts)
 
 
 def _table(

@@ -35,6 +35,12 @@ def sentences(compared: OptionsCompared) -> Iterator[tuple[str, str]]:
         return
     yield _budget(compared)
     yield from _sizes(compared)
+    if any("seed" in trial.params for branch in compared.judged for trial in branch.tried):
+        yield (
+            f"seeds were searched too: `thalweg show {compared.record.name} --by {compared.parameter}` compares means "
+            "over them, in pairs",
+            "dim",
+        )
     for verdict in compared.verdicts:
         yield verdict_sentence(verdict), "bold"
     single = "values of single trials: a difference between them is no finding"
@@ -65,7 +71,7 @@ def _columns(compared: OptionsCompared) -> dict[str, Callable[[Branch], str]]:
         "trials": lambda branch: str(len(branch.tried)),
         "stopped": lambda branch: str(len(branch.tried) - len(branch.values)),
         "samples": lambda branch: f"{branch.samples:,}",
-        "time": lambda branch: clock(branch.seconds),
+        "lane time": lambda branch: clock(branch.seconds),
         "parameters": _range,
         "best": lambda branch: score(branch.best),
         "median": lambda branch: score(branch.median),

@@ -21,7 +21,7 @@ from thalweg.wording import counted, some
 if TYPE_CHECKING:  # torch takes seconds
     from thalweg.analysis.verdict.unit_scope import UnitFinding
 
-MAX_METRICS = 16
+MAX_METRICS = 10
 MAX_POINTS = 8
 _STYLES: dict[Judgement, str] = {"better": "green", "worse": "yellow", "equal": "dim", "": ""}
 
@@ -83,13 +83,14 @@ def _worth(compared: TrialsCompared) -> Iterator[tuple[str, str]]:
     elif compared.verdicts:
         yield f"{single}; the numbers above are those of the search", "dim"
     elif compared.settled_by:
-        yield f"{single}; this settles it:", "bold"
+        complete = all(side.trial.status == "complete" for side in compared.sides)
+        yield f"{single}; this settles it{'' if complete else ' for those that are complete'}:", "bold"
         yield f"  {compared.settled_by}", "bold cyan"
     elif len(compared.studies) > 1:
         way = "search one space that can propose both, then confirm that study"
         yield f"{single}, and `thalweg confirm` compares trials of one study: {way}", "bold"
     else:
-        yield f"{single}, and only complete trials of a search can be confirmed", "bold"
+        yield f"{single}, and only two or more complete trials of a search can be confirmed", "bold"
     if compared.keep_units:
         yield "--units compares them over places, years or scenes, if the metric keeps sums of these", "dim"
 

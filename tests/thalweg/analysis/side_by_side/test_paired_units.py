@@ -94,6 +94,9 @@ def test_trials_without_sums_by_unit_are_refused(
     sides: Callable[..., list[Side]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = sides([0.5, 0.6, 0.7, 0.8], [0.4, 0.5, 0.6, 0.7])
+    stopped = replace(found[1], trial=replace(found[1].trial, status="pruned"))
+    with pytest.raises(StudyError, match="at their end, got trial 1, which is pruned; name complete ones"):
+        compare_units([found[0], stopped])
     gone = replace(found[1], trial=replace(found[1].trial, number=9))
     with pytest.raises(TrialError, match="sums by unit must have been kept"):
         compare_units([found[0], gone])

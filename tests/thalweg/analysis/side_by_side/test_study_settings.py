@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from thalweg.analysis.side_by_side.knob_differences import ABSENT
-from thalweg.analysis.side_by_side.study_settings import compare_studies
+from thalweg.analysis.side_by_side.study_settings import compare_studies, shared_code
 from thalweg.search.store.records import StudyRecord, TrialRecord
 
 NOON = datetime(2026, 11, 30, 12)
@@ -47,7 +47,7 @@ def test_settings_are_told_with_those_that_were_not_recorded(
     rows = {row.name: row.values for row in compare_studies(studies, NOON).settings}
     assert rows["space"] == ("search_spaces.rivers", "search_spaces.rivers")
     assert rows["data fingerprint"] == ("f1", ABSENT) and rows["protocol"] == ("aaa", ABSENT)
-    assert rows["data set"] == ("lakes", ABSENT) and rows["code"][1] is ABSENT
+    assert rows["data set"] == ("lakes", ABSENT) and rows["shared code"][1] is ABSENT
     assert rows["num_trials"] == (3, 10) and rows["sampler"] == ("tpe", ABSENT)
     assert rows["priors"] == (None, ABSENT)
     assert rows["grid"] == ([{"a": 1}, {"a": 2}], ABSENT)  # as a whole: a grid of a hundred cells has one row
@@ -72,3 +72,14 @@ def test_searches_of_unequal_length_are_compared_by_the_expected_best_of_the_sho
     assert compare_studies((studies[0], studies[0]), NOON).expected == (0.7, 0.7)
     empty = replace(studies[1], trials=())
     assert compare_studies((studies[0], empty), NOON).expected == (None, None)
+
+
+def test_code_is_compared_as_far_as_studies_share_it(studies: tuple[StudyRecord, StudyRecord]) -> None:
+    one = replace(studies[0], code={"lab/task.py": "1", "spaces/rivers.py": "2"})
+    other = replace(studies[1], code={"lab/task.py": "1", "spaces/lakes.py": "3"})
+    assert list(shared_code([one, other]).values()) == [{"lab/task.py": "1"}] * 2
+    row = next(row for row in compare_studies((one, other), NOON).settings if row.name == "shared code")
+    assert row.values[0] == row.values[1]
+    changed = replace(other, code={**other.code, "lab/task.py": "9"})
+    row = next(row for row in compare_studies((one, changed), NOON).settings if row.name == "shared code")
+    assert row.values[0] != row.values[1]

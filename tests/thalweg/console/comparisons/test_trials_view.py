@@ -30,18 +30,20 @@ def shown(
 ) -> Shown:
     """Returns the lines of trials by their changes; each has a depth of its own."""
 
-    def shown(*changes: dict[str, Any], width: int = 100, **study: Any) -> list[str]:
+    def shown(
+        *changes: dict[str, Any], width: int = 100, code_changes: tuple[int, ...] = (), **more: Any
+    ) -> list[str]:
         trials = [
             make_trial(number, **{"config": {"depth": number}, "metrics": {}, **each})
             for number, each in enumerate(changes)
         ]
-        record = replace(make_record(*trials), metrics=(SKILL,))
+        record = replace(make_record(*trials), metrics=(SKILL,), code_changes=code_changes)
         sides = [
             Side(study=record, folder=tmp_path, trial=trial, label=f"trial {trial.number}")
             for trial in trials
         ]
         console, text = page(width)
-        show_trials(compare_trials(sides, tmp_path, **study), console)
+        show_trials(compare_trials(sides, tmp_path, **more), console)
         return text.getvalue().splitlines()
 
     return shown
@@ -71,9 +73,14 @@ def test_a_long_curve_is_told_at_eight_evaluations_with_the_last(shown: Shown) -
 
 def test_values_of_settings_are_told_apart() -> None:
     values: list[Any] = [None, ABSENT, [], "", True, 1e-4]
-    assert list(map(setting, values)) == ["none", "-", "[]", "", "True", "0.0001"]
+    assert list(map(setting, values)) == ["none", "-", "[]", "''", "True", "0.0001"]
     assert setting([{"name": "rain", "low": None}, 2]) == "[name=rain low=none, 2]"
     assert clipped("abcdefghij", 8) == "abcde..." and clipped("abcdefgh", 8) == "abcdefgh"
+
+
+def test_numbers_that_differ_in_a_late_digit_are_told_apart(shown: Shown) -> None:
+    text = "\n".join(shown({"config": {"lr": 0.03}}, {"config": {"lr": 0.030000001}}))
+    assert "0.030000001" in text
 
 
 def test_a_value_that_is_too_long_is_cut(shown: Shown) -> None:
@@ -90,3 +97,9 @@ def test_configurations_alone_have_no_numbers(shown: Shown) -> None:
 def test_trials_that_differ_in_the_seed_alone_are_said_to(shown: Shown) -> None:
     text = "\n".join(shown({"config": {"seed": 1}}, {"config": {"seed": 2}}))
     assert "the same configuration but for the seed: the difference is what seeds make" in text
+
+
+def test_a_change_of_code_between_trials_is_told(shown: Shown) -> None:
+    told = "the code of the family or the space changed between them"
+    assert told in shown({}, {}, code_changes=(1,))
+    assert told not in shown({}, {}, code_changes=(2,)) and told not in shown({}, {}, code_changes=(0,))
