@@ -9,6 +9,10 @@ from recorded import PROTOCOL, RUNS, RecordedStudy
 from typer.testing import Result
 
 from thalweg.contract import Metric
+from thalweg.search.confirmation.confirmation import Confirmation, write_plan
+from thalweg.search.confirmation.contenders import Contender
+from thalweg.search.store.records import read_study
+from thalweg.study_folder import StudyFolder
 
 Run = Callable[..., Result]
 WIDE, NARROW, QUICK = ({"width": 16, "lr": 1e-2}, {"width": 4, "lr": 1e-2}, {"width": 16, "lr": 2e-2})
@@ -107,6 +111,34 @@ def test_trials_that_differ_in_nothing_are_said_to(run: Run, toys: None) -> None
         "the configurations are the same" in text and "the same configuration and seed: what differs" in text
     )
     assert "thalweg confirm" not in text
+
+
+def test_what_a_confirmation_judged_is_told_and_the_rest_has_a_command(run: Run, toys: None) -> None:
+    RecordedStudy(trials=(*TRIALS[:2], ({"width": 8, "lr": 1e-2}, (0.9, 0.5)))).write("three")
+    trials = read_study(RUNS / "three", "three").trials
+    contenders = tuple(
+        Contender(name=f"trial {trial.number}", role="rival", config=trial.config) for trial in trials[:2]
+    )
+    folder = StudyFolder(RUNS / "three.confirm")
+    write_plan(Confirmation(study="three", contenders=contenders, seeds=(5, 6, 7)), folder.path)
+    folder.journal.touch()
+    assert _text(run("compare", "three", "--trials", "0,1")).endswith("thalweg confirm three")
+    verdict = {"rival": "trial 1", "word": "beats", "seeds": 3, "difference": 0.2, "low": 0.1, "high": 0.3}
+    told = {
+        "metric": "mse",
+        "champion": "trial 0",
+        "open": False,
+        "verdicts": [{**verdict, "over_units": []}],
+    }
+    folder.verdict.mkdir()
+    (folder.verdict / "verdict.json").write_text(json.dumps(told))
+    text = _text(run("compare", "three", "--trials", "1,0"))
+    assert "three.confirm: trial 0 beats trial 1, over 3 seeds, mse better by +0.2000" in text
+    assert "this settles it" not in text
+    for words, options in ((("--trials", "0,1,2"), "--trials 0,2,1"), (("--by", "width"), "--by width")):
+        text = _text(run("compare", "three", *words))
+        assert "three.confirm: trial 0" in text
+        assert text.endswith(f"thalweg confirm three {options} --as three.confirm-2")
 
 
 def test_options_are_compared_at_equal_budget(run: Run) -> None:

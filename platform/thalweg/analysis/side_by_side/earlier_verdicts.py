@@ -21,8 +21,9 @@ class EarlierVerdict:
 
     Attributes:
         confirmation: Name of the confirmation.
+        names: Names of both, such as ``trial 7``.
         metric: The metric that it judged by.
-        champion: Name of the champion's trial, such as ``trial 7``, with what it stands for if that was told.
+        champion: The champion's name with what it stands for, if that is known.
         rival: The same of the rival.
         word: The verdict over seeds.
         seeds: Seeds that it is based on.
@@ -34,6 +35,7 @@ class EarlierVerdict:
     """
 
     confirmation: str
+    names: tuple[str, str]
     metric: str
     champion: str
     rival: str
@@ -46,13 +48,16 @@ class EarlierVerdict:
     still_open: bool
 
 
-def earlier_verdicts(output: Path, study: str, trials: Collection[TrialRecord]) -> list[EarlierVerdict]:
+def earlier_verdicts(
+    output: Path, study: str, trials: Collection[TrialRecord], labels: Mapping[str, str] | None = None
+) -> list[EarlierVerdict]:
     """Returns the verdicts on trials of a study beside one another.
 
     Args:
         output: Folder of all studies.
         study: Name of the study.
         trials: The trials; those of an earlier study with this name have other configurations and do not count.
+        labels: What trials stand for, by names such as ``trial 7``.
 
     Raises:
         StudyError: A confirmation of the study is damaged.
@@ -62,16 +67,19 @@ def earlier_verdicts(output: Path, study: str, trials: Collection[TrialRecord]) 
     for folder in studies_in(output):
         plan = read_plan(folder.path)
         if plan is not None and plan.study == study:
-            found.extend(_of(plan, folder, configs))
+            found.extend(_of(plan, folder, configs, labels or {}))
     return found
 
 
 def _of(
-    plan: Confirmation, folder: StudyFolder, configs: Mapping[str, Mapping[str, Any]]
+    plan: Confirmation,
+    folder: StudyFolder,
+    configs: Mapping[str, Mapping[str, Any]],
+    known: Mapping[str, str],
 ) -> Iterator[EarlierVerdict]:
     told = _read(folder.verdict / JSON_FILE)
     labels = {
-        one.name: f"{one.name} ({one.label})" if one.label else one.name
+        one.name: f"{one.name} ({label})" if (label := known.get(one.name, one.label)) else one.name
         for one in plan.contenders
         if configs.get(one.name) == one.config
     }
@@ -81,6 +89,7 @@ def _of(
         if each["rival"] in labels and each["seeds"]:
             yield EarlierVerdict(
                 confirmation=folder.path.name,
+                names=(told["champion"], each["rival"]),
                 metric=told["metric"],
                 champion=labels[told["champion"]],
                 rival=labels[each["rival"]],

@@ -15,7 +15,7 @@ from thalweg.analysis.groups import Group, groups
 from thalweg.analysis.side_by_side.earlier_verdicts import EarlierVerdict, earlier_verdicts
 from thalweg.analysis.side_by_side.equal_parameters import AtEqualParameters, Sized, at_equal_parameters
 from thalweg.analysis.side_by_side.expected_best import expected_best
-from thalweg.analysis.side_by_side.trials_compared import confirm_command
+from thalweg.analysis.side_by_side.settling import settled_by
 from thalweg.contract import Mode
 from thalweg.errors import StudyError
 from thalweg.search.store.records import StudyRecord, TrialRecord, ranking
@@ -129,6 +129,12 @@ class OptionsCompared:
         return tuple(branch for branch in self.branches if branch.values)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether earlier confirmations judged a trial of each of these options."""
+        judged = {name for verdict in self.verdicts for name in verdict.names}
+        return all(any(f"trial {trial.number}" in judged for trial in branch.tried) for branch in self.judged)
+
+    @property
     def num_trials(self) -> int:
         """Trials of the smallest of these branches."""
         return _smallest(self.branches)
@@ -178,13 +184,15 @@ def compare_options(
         return (True, 0.0) if found is None else (False, sign * found)
 
     branches.sort(key=order)
-    can_confirm = not record.definition.get("confirms") and sum(bool(b.values) for b in branches) > 1
+    best = {branch.complete[0].number: branch.option for branch in branches if branch.values}
+    can_confirm = not record.definition.get("confirms") and len(best) > 1
+    labels = {f"trial {t.number}": f"{parameter}={b.option}" for b in branches for t in b.tried}
     found = OptionsCompared(
         record=record,
         parameter=parameter,
         branches=tuple(branches),
-        verdicts=tuple(earlier_verdicts(output, record.name, [t for b in branches for t in b.tried])),
-        settled_by=confirm_command(record.name, f"--by {parameter}", output, storage) if can_confirm else "",
+        verdicts=tuple(earlier_verdicts(output, record.name, [t for b in branches for t in b.tried], labels)),
+        settled_by=settled_by(record, f" --by {parameter}", best, output, storage) if can_confirm else "",
     )
     return found if found.have_equal_sizes else replace(found, at_equal_parameters=_at_equal(branches))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from thalweg.analysis.side_by_side.chosen_trials import Side
 from thalweg.analysis.side_by_side.earlier_verdicts import EarlierVerdict, earlier_verdicts
 from thalweg.analysis.side_by_side.knob_differences import KnobDifference, knob_differences, knobs_of
 from thalweg.analysis.side_by_side.measured_alike import check_measured_alike
+from thalweg.analysis.side_by_side.settling import settled_by_trials
 from thalweg.analysis.side_by_side.study_settings import shared_code
 from thalweg.analysis.side_by_side.trial_rows import (
     CostRow,
@@ -21,7 +21,6 @@ from thalweg.analysis.side_by_side.trial_rows import (
     metric_rows,
 )
 from thalweg.search.store.records import StudyRecord
-from thalweg.search.store.storage import output_flag
 from thalweg.study_folder import StudyFolder, trial_name
 
 SEED = "seed"
@@ -73,6 +72,12 @@ class TrialsCompared:
         return {row.name for row in self.knobs} <= {SEED}
 
     @property
+    def is_settled(self) -> bool:
+        """Whether earlier confirmations judged all of the trials."""
+        judged = {name for verdict in self.verdicts for name in verdict.names}
+        return len(self.studies) == 1 and {f"trial {side.trial.number}" for side in self.sides} <= judged
+
+    @property
     def samples(self) -> tuple[int, ...]:
         """The different numbers of samples after which the trials that have a value got it, ascending."""
         return tuple(sorted({side.trial.samples for side in self.sides if side.trial.value is not None}))
@@ -121,27 +126,6 @@ def compare_trials(
         knobs=knobs,
         measured=measured,
         verdicts=tuple(verdicts),
-        settled_by=_settled_by(sides, output, storage),
+        settled_by=settled_by_trials([(side.study, side.trial) for side in sides], output, storage),
         keep_units=all(file.is_file() for file in sums) and is_complete,
     )
-
-
-def confirm_command(study: str, options: str, output: Path, storage: str | None) -> str:
-    """Returns the command that trains configurations of a study again with fresh seeds."""
-    database = f" --storage {shlex.quote(storage)}" if storage else ""
-    return f"thalweg confirm {shlex.quote(study)} {options}{output_flag(output)}{database}"
-
-
-def _settled_by(sides: Sequence[Side], output: Path, storage: str | None) -> str:
-    study = sides[0].study
-    one_study = all(side.study.name == study.name for side in sides)
-    if not one_study or study.definition.get("confirms"):
-        return ""
-    best_first = [
-        str(trial.number)
-        for trial in study.ranking()
-        if trial.number in {side.trial.number for side in sides}
-    ]
-    if len(best_first) < 2:  # a stopped trial has no end to be confirmed
-        return ""
-    return confirm_command(study.name, f"--trials {','.join(best_first)}", output, storage)

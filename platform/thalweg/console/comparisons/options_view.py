@@ -44,7 +44,7 @@ def sentences(compared: OptionsCompared) -> Iterator[tuple[str, str]]:
     for verdict in compared.verdicts:
         yield verdict_sentence(verdict), "bold"
     single = "values of single trials: a difference between them is no finding"
-    if compared.verdicts:
+    if compared.is_settled:
         yield f"{single}; the numbers above are those of the search", "dim"
     elif compared.settled_by:
         yield f"{single}; this settles it, with the best trial of each option:", "bold"

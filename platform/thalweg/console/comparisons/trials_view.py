@@ -80,8 +80,11 @@ def _worth(compared: TrialsCompared) -> Iterator[tuple[str, str]]:
         yield "the same configuration and seed: what differs is budget, code or machine", "bold"
     elif compared.only_seeds_differ:
         yield "the same configuration but for the seed: the difference is what seeds make", "bold"
-    elif compared.verdicts:
+    elif compared.is_settled:
         yield f"{single}; the numbers above are those of the search", "dim"
+    elif compared.sides[0].study.definition.get("confirms") and compared.settled_by:
+        yield "runs of a confirmation, whose verdict is over the seeds of all of them:", "bold"
+        yield f"  {compared.settled_by}", "bold cyan"
     elif compared.settled_by:
         complete = all(side.trial.status == "complete" for side in compared.sides)
         yield f"{single}; this settles it{'' if complete else ' for those that are complete'}:", "bold"
@@ -124,7 +127,7 @@ def verdict_sentence(verdict: EarlierVerdict) -> str:
     parts = [f"{verdict.confirmation}: {text}, over {counted(verdict.seeds, 'seed')}"]
     if verdict.difference is not None and verdict.low is not None and verdict.high is not None:
         sides = f"[{signed(verdict.low)}, {signed(verdict.high)}]"
-        parts[0] += f", by {verdict.metric} {signed(verdict.difference)} {sides}"
+        parts[0] += f", {verdict.metric} better by {signed(verdict.difference)} {sides}"
     parts += [f"over {unit}s {word} ({counted(blocks, unit)})" for unit, word, blocks in verdict.over_units]
     return "; ".join(parts) + (" (not finished)" if verdict.still_open else "")
 

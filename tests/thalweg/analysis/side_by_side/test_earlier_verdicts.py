@@ -52,9 +52,11 @@ def test_a_verdict_is_found_for_both_of_its_trials(confirmed: StudyFolder, trial
     [found] = earlier_verdicts(output, "rivers", trials)
     assert (found.champion, found.rival, found.word) == ("trial 0 (fusion=add)", "trial 1", "beats")
     assert verdict_sentence(found) == (
-        "rivers.confirm: trial 0 (fusion=add) beats trial 1, over 3 seeds, by skill +0.2000 [+0.1000, +0.3000]; over "
-        "places cannot tell (13 places)"
+        "rivers.confirm: trial 0 (fusion=add) beats trial 1, over 3 seeds, skill better by +0.2000 [+0.1000, +0.3000]; "
+        "over places cannot tell (13 places)"
     )
+    labels = {"trial 1": "fusion=concat", "trial 0": "fusion=add"}
+    assert earlier_verdicts(output, "rivers", trials, labels)[0].rival == "trial 1 (fusion=concat)"
     for others in (trials[:1], trials[1:], [trials[0], trials[2]]):
         assert earlier_verdicts(output, "rivers", others) == []
     assert earlier_verdicts(output, "lakes", trials) == []
@@ -90,7 +92,17 @@ def test_one_without_a_seed_says_nothing_and_a_damaged_one_is_refused(
 )
 def test_words_are_those_of_the_confirmation(word: str, told: str) -> None:
     verdict = EarlierVerdict(
-        confirmation="c", metric="skill", champion="trial 0", rival="trial 1", word=word, seeds=5,
-        difference=0.1, low=None, high=None, over_units=(), still_open=True,
-    )  # fmt: skip
+        confirmation="c",
+        names=("trial 0", "trial 1"),
+        metric="skill",
+        champion="trial 0",
+        rival="trial 1",
+        word=word,
+        seeds=5,
+        difference=0.1,
+        low=None,
+        high=None,
+        over_units=(),
+        still_open=True,
+    )
     assert verdict_sentence(verdict) == f"c: {told} (not finished)"
