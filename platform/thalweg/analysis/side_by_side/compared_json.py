@@ -62,6 +62,7 @@ def options_as_json(compared: OptionsCompared) -> dict[str, Any]:
         },
         "have_equal_sizes": compared.have_equal_sizes,
         "options": [_branch(branch, compared) for branch in compared.branches],
+        "reference": compared.reference or None,
         "at_equal_parameters": [asdict(each) for each in compared.at_equal_parameters],
         "verdicts": [asdict(each) for each in compared.verdicts],
         "settled_by": compared.settled_by or None,

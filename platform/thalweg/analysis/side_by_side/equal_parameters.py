@@ -27,11 +27,11 @@ Sized = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class AtEqualParameters:
-    """An option beside the first one at equal numbers of parameters.
+    """An option beside another one at equal numbers of parameters.
 
     Attributes:
         option: The option.
-        better_by: Mean by which it is better than the first one; None if it cannot be told.
+        better_by: Mean by which it is better than that one; None if it cannot be told.
         interval: Its interval, simultaneous over all options.
         sizes: Smallest and largest number of parameters that both have.
         num_trials: Trials of both in between.
@@ -54,14 +54,14 @@ class AtEqualParameters:
 def at_equal_parameters(
     option: str, first: Sequence[Sized], other: Sequence[Sized], mode: Mode, num_options: int
 ) -> AtEqualParameters:
-    """Compares an option with the first one at equal numbers of parameters.
+    """Compares an option with another one at equal numbers of parameters.
 
     Args:
         option: The option.
         first: Complete trials of the first option.
         other: Complete trials of this one.
         mode: Whether smaller or larger values are better.
-        num_options: Options that are compared with the first one.
+        num_options: Options that are compared with the first one, over which intervals are simultaneous.
     """
     if not first or not other:
         return AtEqualParameters(option=option, why_not="no complete trial has a number of parameters")
@@ -87,9 +87,16 @@ def at_equal_parameters(
 
 
 def between(sizes: tuple[float, float]) -> str:
-    """Writes a range of numbers of parameters: ``226``, or ``30 to 226``."""
-    low, high = sizes
-    return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}"
+    """Writes a range of numbers of parameters: ``226``, or ``27.1k to 2.4M``."""
+    low, high = map(_size, sizes)
+    return low if low == high else f"{low} to {high}"
+
+
+def _size(number: float) -> str:
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= 10 * factor or (unit != "k" and number >= factor):
+            return f"{number / factor:.3g}{unit}"
+    return f"{number:,.0f}"
 
 
 def _difference(first: Sequence[Sized], other: Sequence[Sized], error: float) -> tuple[float, float]:

@@ -110,8 +110,9 @@ class OptionsCompared:
         record: The study.
         parameter: The parameter.
         branches: The options, the best at equal budget first.
-        at_equal_parameters: Each further option beside the first one at equal numbers of parameters; none if all have
-            about equally many.
+        reference: The best option, at equal budget, that has numbers of parameters in common with another one; empty
+            if all have about equally many.
+        at_equal_parameters: Each other option beside that one at equal numbers of parameters.
         verdicts: What earlier confirmations found of trials of the options.
         settled_by: The command that would settle which option is better; empty if there is none.
     """
@@ -119,6 +120,7 @@ class OptionsCompared:
     record: StudyRecord
     parameter: str
     branches: tuple[Branch, ...]
+    reference: str = ""
     at_equal_parameters: tuple[AtEqualParameters, ...] = ()
     verdicts: tuple[EarlierVerdict, ...] = ()
     settled_by: str = ""
@@ -194,7 +196,10 @@ def compare_options(
         verdicts=tuple(earlier_verdicts(output, record.name, [t for b in branches for t in b.tried], labels)),
         settled_by=settled_by(record, f" --by {parameter}", best, output, storage) if can_confirm else "",
     )
-    return found if found.have_equal_sizes else replace(found, at_equal_parameters=_at_equal(branches))
+    if found.have_equal_sizes:
+        return found
+    reference, beside = _at_equal(branches)
+    return replace(found, reference=reference, at_equal_parameters=beside)
 
 
 def _branch(group: Group, mode: Mode) -> Branch:
@@ -215,12 +220,20 @@ def _check(branches: Sequence[Branch], record: StudyRecord, parameter: str) -> N
         )
 
 
-def _at_equal(branches: Sequence[Branch]) -> tuple[AtEqualParameters, ...]:
-    first, *others = [branch for branch in branches if branch.values]
-    return tuple(
-        at_equal_parameters(branch.option, first.sized, branch.sized, branch.mode, len(others))
-        for branch in others
-    )
+def _at_equal(branches: Sequence[Branch]) -> tuple[str, tuple[AtEqualParameters, ...]]:
+    """Compares options with the best one that has sizes in common with any other; returns its name, too."""
+    judged = [branch for branch in branches if branch.values]
+    found: list[tuple[str, tuple[AtEqualParameters, ...]]] = []
+    for first in judged:
+        others = [branch for branch in judged if branch is not first]
+        beside = tuple(
+            at_equal_parameters(other.option, first.sized, other.sized, other.mode, len(others))
+            for other in others
+        )
+        found.append((first.option, beside))
+        if any(each.better_by is not None for each in beside):
+            return found[-1]
+    return found[0]
 
 
 def _smallest(branches: Sequence[Branch]) -> int:

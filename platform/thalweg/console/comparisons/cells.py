@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -77,7 +77,12 @@ def _is_same_everywhere(row: KnobDifference) -> bool:
 
 
 def fitted(
-    heads: Sequence[str], columns: Sequence[str], lines: Sequence[Sequence[str | Text]], width: int
+    heads: Sequence[str],
+    columns: Sequence[str],
+    lines: Sequence[Sequence[str | Text]],
+    width: int,
+    *,
+    justify: Literal["left", "right"] = "left",
 ) -> RenderableType:
     """Renders a table whose columns go on below it if the line is too short for all of them.
 
@@ -86,9 +91,10 @@ def fitted(
         columns: Heads of the others.
         lines: Cells of the lines, as many as both.
         width: Characters of a line.
+        justify: Side to which the other columns are aligned.
     """
     sizes = [
-        max(len(head), *(len(line[place]) for line in lines)) + GAP
+        max(*map(len, head.split("\n")), *(len(line[place]) for line in lines)) + GAP
         for place, head in enumerate([*heads, *columns])
     ]
     room = width - sum(sizes[: len(heads)])
@@ -98,7 +104,7 @@ def fitted(
             blocks.append([])
         blocks[-1].append(place)
     fixed = list(range(len(heads)))
-    tables = [_table([*heads, *columns], lines, [*fixed, *block], len(heads)) for block in blocks]
+    tables = [_table([*heads, *columns], lines, [*fixed, *block], len(heads), justify) for block in blocks]
     parts: list[RenderableType] = []
     for table in tables:
         parts += ["", table] if parts else [table]
@@ -106,12 +112,18 @@ def fitted(
 
 
 def _table(
-    heads: Sequence[str], lines: Sequence[Sequence[str | Text]], places: Sequence[int], num_fixed: int
+    heads: Sequence[str],
+    lines: Sequence[Sequence[str | Text]],
+    places: Sequence[int],
+    num_fixed: int,
+    justify: Literal["left", "right"],
 ) -> Table:
     table = plain_table()
     for place in places:
-        style = "" if place >= num_fixed else "dim" if place else "cyan"
-        table.add_column(heads[place], style=style, no_wrap=True)
+        if place < num_fixed:
+            table.add_column(heads[place], style="dim" if place else "cyan", no_wrap=True)
+        else:
+            table.add_column(heads[place], justify=justify, no_wrap=True)
     for line in lines:
         table.add_row(*(line[place] for place in places))
     return table

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from thalweg.analysis.side_by_side.equal_parameters import ERROR, AtEqualParameters, between
 from thalweg.analysis.side_by_side.options_compared import Branch, OptionsCompared
+from thalweg.console.comparisons.cells import fitted
 from thalweg.console.comparisons.trials_view import signed, verdict_sentence
 from thalweg.console.formatting import clock, score
-from thalweg.console.tables import plain_table
 from thalweg.wording import counted
 
 
@@ -20,7 +20,7 @@ def show_options(compared: OptionsCompared, console: Console) -> None:
     record = compared.record
     title = Text(f"{record.name}  ", style="bold")
     title.append(f"{record.definition['metric']} ({record.mode}) by {compared.parameter}", "not bold")
-    console.print("", title, "", _table(compared), "", sep="\n")
+    console.print("", title, "", _table(compared, console.width), "", sep="\n")
     for sentence, style in sentences(compared):
         console.print(Text(sentence, style=style), soft_wrap=True)
 
@@ -53,15 +53,10 @@ def sentences(compared: OptionsCompared) -> Iterator[tuple[str, str]]:
         yield single, "bold"
 
 
-def _table(compared: OptionsCompared) -> RenderableType:
+def _table(compared: OptionsCompared, width: int) -> RenderableType:
     columns = _columns(compared)
-    table = plain_table()
-    table.add_column(compared.parameter, style="cyan", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    for branch in compared.branches:
-        table.add_row(branch.option, *(Text(cell(branch)) for cell in columns.values()))
-    return table
+    lines = [[branch.option, *(cell(branch) for cell in columns.values())] for branch in compared.branches]
+    return fitted([compared.parameter], list(columns), lines, width, justify="right")
 
 
 def _columns(compared: OptionsCompared) -> dict[str, Callable[[Branch], str]]:
@@ -123,11 +118,8 @@ def _sizes(compared: OptionsCompared) -> Iterator[tuple[str, str]]:
     elif compared.have_equal_sizes:
         yield "equal numbers of parameters", "green"
     else:
-        first = compared.branches[0].option
-        yield (
-            f"unequal numbers of parameters; at equal ones, over all complete trials, beside {first}:",
-            "yellow",
-        )
+        beside = f"at equal ones, over all complete trials, beside {compared.reference}:"
+        yield f"unequal numbers of parameters; {beside}", "yellow"
         for each in compared.at_equal_parameters:
             yield f"  {_at_equal(each)}", ""
         yield (

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from thalweg.analysis.side_by_side.equal_parameters import MIN_TRIALS, at_equal_parameters
+from thalweg.analysis.side_by_side.equal_parameters import MIN_TRIALS, at_equal_parameters, between
 from thalweg.contract import Mode
 
 Sized = list[tuple[float, float]]
@@ -99,3 +99,8 @@ def test_without_common_sizes_it_cannot_be_told(sizes: list[float], others: list
     rng = np.random.default_rng(5)
     found = at_equal_parameters("b", _trials(sizes, 0, rng), _trials(others, 0, rng), "max", 1)
     assert found.better_by is None and not found.is_shown and why in found.why_not
+
+
+def test_sizes_are_written_with_three_digits() -> None:
+    assert between((226.0, 226.0)) == "226" and between((30.0, 9999.0)) == "30 to 9,999"
+    assert between((27_100.0, 2_400_000.0)) == "27.1k to 2.4M" and between((7e9, 7e9)) == "7G"

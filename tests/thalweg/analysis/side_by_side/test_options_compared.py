@@ -89,7 +89,9 @@ def test_unequal_sizes_are_told_with_what_is_left_at_equal_ones(options: Make) -
     assert not found.have_equal_sizes and found.branches[0].option == "c"
     told = _said(found)
     assert "unequal numbers of parameters" in told
-    assert "a: cannot be told, no number of parameters is that of both" in told
+    assert found.reference == "b" and "beside b:" in told  # c is best, and shares its size with none
+    assert "c: cannot be told, no number of parameters is that of both" in told
+    assert "a: worse, better by -0.2000" in told
     two = options(*trials)
     assert two.branches[0].option == "b"
     [beside] = two.at_equal_parameters
