@@ -147,7 +147,7 @@ def _compare_trials(asked: _Asked, uri: str | None) -> None:
     else:
         if studies is not None:
             show_studies(studies, console, numbers=asked.numbers)
-        show_trials(found, console)
+        show_trials(found, console, with_units=asked.units)
         if over is not None:
             show_units(over, sides[0].label, console)
     if uri is not None:

@@ -120,10 +120,12 @@ def _table(
 ) -> Table:
     table = plain_table()
     for place in places:
+        head = Text(heads[place])  # as it is: brackets in names are no markup
         if place < num_fixed:
-            table.add_column(heads[place], style="dim" if place else "cyan", no_wrap=True)
+            table.add_column(head, style="dim" if place else "cyan", no_wrap=True)
         else:
-            table.add_column(heads[place], justify=justify, no_wrap=True)
+            table.add_column(head, justify=justify, no_wrap=True)
     for line in lines:
-        table.add_row(*(line[place] for place in places))
+        cells = (line[place] for place in places)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
     return table

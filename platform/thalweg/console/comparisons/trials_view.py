@@ -14,7 +14,6 @@ from thalweg.analysis.side_by_side.trial_rows import CostRow, Curves, Judgement,
 from thalweg.analysis.side_by_side.trials_compared import Measured, TrialsCompared
 from thalweg.console.comparisons.cells import NO_VALUE, fitted, settings_table
 from thalweg.console.formatting import clock, cost, score, sparkline
-from thalweg.console.tables import plain_table
 from thalweg.search.store.records import TrialRecord
 from thalweg.wording import counted, some
 
@@ -26,8 +25,14 @@ MAX_POINTS = 8
 _STYLES: dict[Judgement, str] = {"better": "green", "worse": "yellow", "equal": "dim", "": ""}
 
 
-def show_trials(compared: TrialsCompared, console: Console) -> None:
-    """Prints what differs between trials, and what can be said of it."""
+def show_trials(compared: TrialsCompared, console: Console, *, with_units: bool = False) -> None:
+    """Prints what differs between trials, and what can be said of it.
+
+    Args:
+        compared: The trials.
+        console: Where to print.
+        with_units: Whether `show_units` follows, which is offered otherwise.
+    """
     study = compared.sides[0].study
     labels = [side.label for side in compared.sides]
     title = Text(" and ".join(each.name for each in compared.studies) + "  ", style="bold")
@@ -44,6 +49,9 @@ def show_trials(compared: TrialsCompared, console: Console) -> None:
         _show_numbers(compared.measured, labels, str(study.definition["metric"]), console)
     for sentence, style in sentences(compared):
         console.print(Text(sentence, style=style), soft_wrap=True)
+    if compared.keep_units and not with_units:
+        offer = "--units compares them over places, years or scenes, if the metric keeps sums of these"
+        console.print(Text(offer, style="dim"), soft_wrap=True)
 
 
 def sentences(compared: TrialsCompared) -> Iterator[tuple[str, str]]:
@@ -94,23 +102,20 @@ def _worth(compared: TrialsCompared) -> Iterator[tuple[str, str]]:
         yield f"{single}, and `thalweg confirm` compares trials of one study: {way}", "bold"
     else:
         yield f"{single}, and only two or more complete trials of a search can be confirmed", "bold"
-    if compared.keep_units:
-        yield "--units compares them over places, years or scenes, if the metric keeps sums of these", "dim"
 
 
 def show_units(found: Mapping[str, Sequence[UnitFinding]], first: str, console: Console) -> None:
     """Prints how the first trial does beside the others over places, years or scenes."""
-    table = plain_table()
-    table.add_column(f"{first} against", style="cyan", no_wrap=True)
-    for name in ("over", "verdict", "better by"):
-        table.add_column(name, no_wrap=True)
+    lines = []
     for label, units in found.items():
         for each in units:
-            interval = (
-                "" if each.low is None or each.high is None else f"[{signed(each.low)}, {signed(each.high)}]"
-            )
-            better = "-" if each.difference is None else signed(each.difference)
-            table.add_row(label, counted(each.num_blocks, each.unit), each.word, f"{better}  {interval}")
+            known = each.low is not None and each.high is not None
+            interval = f"[{signed(each.low or 0.0)}, {signed(each.high or 0.0)}]" if known else ""
+            better = NO_VALUE if each.difference is None else signed(each.difference)
+            over = counted(each.num_blocks, each.unit)
+            lines.append([label, over, each.word, better, interval])
+    heads = ["over", "verdict", "better by", "interval"]
+    table = fitted([f"{first} against"], heads, lines, console.width)
     note = "in pairs, for these trained models alone: another seed may turn it"
     console.print("", table, Text(note, style="dim"), sep="\n")
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from thalweg.analysis.side_by_side.chosen_trials import Side
 from thalweg.analysis.side_by_side.knob_differences import ABSENT
 from thalweg.analysis.side_by_side.trials_compared import compare_trials
-from thalweg.console.comparisons.cells import clipped, setting
+from thalweg.console.comparisons.cells import clipped, fitted, setting
 from thalweg.console.comparisons.trials_view import show_trials
 from thalweg.contract import Metric
 from thalweg.search.store.records import StudyRecord, TrialRecord
@@ -103,3 +103,9 @@ def test_a_change_of_code_between_trials_is_told(shown: Shown) -> None:
     told = "the code of the family or the space changed between them"
     assert told in shown({}, {}, code_changes=(1,))
     assert told not in shown({}, {}, code_changes=(2,)) and told not in shown({}, {}, code_changes=(0,))
+
+
+def test_brackets_are_no_markup(page: Callable[..., tuple[Console, StringIO]]) -> None:
+    console, text = page(80)
+    console.print(fitted(["[b]"], ["[red]"], [["modalities[0].unit", "[/]"]], 80))
+    assert text.getvalue().split() == ["[b]", "[red]", "modalities[0].unit", "[/]"]
