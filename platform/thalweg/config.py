@@ -157,17 +157,17 @@ class Presets(dict[str, C]):
         raise DiscoveryError(nothing(f"preset {name!r}", "PRESETS", name, self))
 
 
-def flat(config: BaseModel) -> dict[str, Any]:
-    """Returns the resolved configuration as ``{"optimization.lr": 1e-4, ...}``, without None and empty lists."""
-    return nested_leaves(config.model_dump(mode="json"))
+def flat(config: BaseModel, *, keep_empty: bool = False) -> dict[str, Any]:
+    """Returns the resolved configuration as ``{"optimization.lr": 1e-4, ...}``; see `nested_leaves`."""
+    return nested_leaves(config.model_dump(mode="json"), keep_empty=keep_empty)
 
 
-def active(config: BaseModel) -> dict[str, Any]:
+def active(config: BaseModel, *, keep_empty: bool = False) -> dict[str, Any]:
     """Returns `flat` without idle knobs; see `Knobs.idle`."""
     idle = idle_knobs(config)
     return {
         name: value
-        for name, value in flat(config).items()
+        for name, value in flat(config, keep_empty=keep_empty).items()
         if not any(name == knob or name.startswith(f"{knob}.") for knob in idle)
     }
 
@@ -179,16 +179,21 @@ def idle_knobs(config: BaseModel) -> tuple[str, ...]:
     return own + tuple(f"{name}.{knob}" for name, group in groups.items() for knob in idle_knobs(group))
 
 
-def nested_leaves(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Flattens a configuration in JSON, such as that of a recorded trial, to dotted names."""
-    return dict(_leaves("", dict(values)))
+def nested_leaves(values: Mapping[str, Any], *, keep_empty: bool = False) -> dict[str, Any]:
+    """Flattens a configuration in JSON, such as that of a recorded trial, to dotted names.
+
+    Args:
+        values: The configuration.
+        keep_empty: Whether None, empty lists and empty groups are kept too.
+    """
+    return dict(_leaves("", dict(values), keep_empty))
 
 
-def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        return [] if value is None or value == [] else [(prefix, value)]
-    dot = f"{prefix}." if prefix else ""
-    return [leaf for key, item in value.items() for leaf in _leaves(f"{dot}{key}", item)]
+def _leaves(prefix: str, value: Any, keep_empty: bool) -> list[tuple[str, Any]]:
+    if isinstance(value, dict) and (value or not prefix):
+        dot = f"{prefix}." if prefix else ""
+        return [leaf for key, item in value.items() for leaf in _leaves(f"{dot}{key}", item, keep_empty)]
+    return [(prefix, value)] if keep_empty or not (value is None or value in ([], {})) else []
 
 
 def parse(config_type: type[C], values: dict[str, Any]) -> C:

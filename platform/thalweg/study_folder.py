@@ -149,6 +149,10 @@ class StudyFolder:
         """Returns the folder of the picture of a Pareto front."""
         return self.path / "pictures" / "fronts" / name
 
+    def comparison(self, name: str) -> Path:
+        """Returns the folder of the picture of a comparison of trials or of options of a parameter."""
+        return self.path / "pictures" / "comparisons" / name
+
     @property
     def importance(self) -> Path:
         """Folder of the picture of the importance of parameters."""

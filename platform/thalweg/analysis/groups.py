@@ -28,12 +28,17 @@ class Group:
     Attributes:
         key: The values that they share.
         trials: The complete trials.
-        num_stopped: How many were pruned or failed.
+        stopped: Those that were pruned or failed.
     """
 
     key: tuple[str, ...]
     trials: tuple[TrialRecord, ...]
-    num_stopped: int = 0
+    stopped: tuple[TrialRecord, ...] = ()
+
+    @property
+    def num_stopped(self) -> int:
+        """How many were pruned or failed."""
+        return len(self.stopped)
 
     @property
     def values(self) -> list[float]:
@@ -59,7 +64,7 @@ class Group:
 def judged_by(record: StudyRecord, name: str) -> StudyRecord:
     """Returns a study as if another metric were its objective, such as the recall of one class.
 
-    A trial whose metric is missing or not finite then has no value.
+    A trial whose metric is missing or not finite then has no value. Curves are those of the objective alone.
 
     Args:
         record: The study.
@@ -69,7 +74,11 @@ def judged_by(record: StudyRecord, name: str) -> StudyRecord:
         StudyError: No complete trial has such a metric, or the family does not say which direction is better.
     """
     modes = {metric.name: metric.mode for metric in metrics_of(record)}
-    trials = [replace(trial, value=_finite(value_of(record, trial, name))) for trial in record.trials]
+    if name == record.definition["metric"] and name in modes:
+        return record
+    trials = [
+        replace(trial, value=_finite(value_of(record, trial, name)), curve=()) for trial in record.trials
+    ]
     if name not in modes or not any(t.value is not None for t in trials if t.status == "complete"):
         held = {each for trial in record.ranking() for each in (*trial.metrics, record.definition["metric"])}
         there = [each for each in modes if each in held]
@@ -121,7 +130,8 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
     made = []
     for key, members in found.items():
         judged = tuple(trial for trial in members if trial.status == "complete")
-        made.append(Group(key=key, trials=judged, num_stopped=len(members) - len(judged)))
+        others = tuple(trial for trial in members if trial.status != "complete")
+        made.append(Group(key=key, trials=judged, stopped=others))
     sign = -1 if record.mode == "max" else 1
     return sorted(made, key=lambda group: math.inf if group.mean is None else sign * group.mean)
 

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from thalweg.cli import check, confirm, data, look, new, report, results, search, show, train
+from thalweg.cli import check, compare, confirm, data, look, new, report, results, search, show, train
 from thalweg.errors import ThalwegError
 from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, signal_of
@@ -79,7 +79,7 @@ def thalweg() -> None:
     """
 
 
-_SHORT = (results.best, show.show, look.studies, look.spaces, look.families, look.describe)
+_SHORT = (results.best, show.show, compare.compare, look.studies, look.spaces, look.families, look.describe)
 _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Search": (
         check.check,
@@ -90,6 +90,7 @@ _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
         results.ui,
         show.show,
         report.report,
+        compare.compare,
     ),
     "Look around": (look.studies, look.spaces, look.families, look.describe),
 }

@@ -24,6 +24,7 @@ from thalweg.cli.options import (
     Tracking,
     teller,
     terminal,
+    trial_numbers,
     typed_command,
 )
 from thalweg.errors import ConfigError
@@ -125,10 +126,7 @@ class _Asked:
 
     @property
     def numbers(self) -> list[int]:
-        words = (self.trials or "").replace(",", " ").split()
-        if not all(word.isdecimal() for word in words):
-            raise ConfigError(f"--trials must be numbers of trials, such as 4,15,1, got {self.trials!r}")
-        return [int(word) for word in words]
+        return trial_numbers(self.trials)
 
 
 def _plan(record: StudyRecord, asked: _Asked, directory: Path) -> Confirmation:

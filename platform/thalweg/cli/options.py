@@ -97,3 +97,28 @@ def assignments(values: list[str]) -> dict[str, str]:
     if broken := [name for name, sign, _ in pairs if not (name and sign)]:
         raise ConfigError(f"an option must be name=value, got {broken[0]!r}")
     return {name.strip(): value for name, _, value in pairs}
+
+
+def trial_numbers(words: str | None) -> list[int]:
+    """Parses the numbers of trials, such as ``4,15,1``; none for None.
+
+    Raises:
+        ConfigError: They are no numbers.
+    """
+    numbers = (words or "").replace(",", " ").split()
+    if not all(number.isdecimal() for number in numbers):
+        raise ConfigError(f"--trials must be numbers of trials, such as 4,15,1, got {words!r}")
+    return [int(number) for number in numbers]
+
+
+def tracked(tracking_uri: str | None) -> str:
+    """Returns MLflow's address, which is checked.
+
+    Raises:
+        ConnectionFailed: It does not answer.
+    """
+    from thalweg.tracking.address import check_tracking, default_uri
+
+    uri = tracking_uri or default_uri()
+    check_tracking(uri)
+    return uri

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from thalweg.cli.options import RUNS, Output, Storage, Tracking, teller, terminal
+from thalweg.cli.options import RUNS, Output, Storage, Tracking, teller, terminal, tracked
 from thalweg.errors import ConfigError, ConnectionFailed, StudyError
 from thalweg.events import EndedAs
 
@@ -83,7 +83,7 @@ def show(
     from thalweg.console import board
 
     view = _view(by, metric, relate, importance, front, ended_as)
-    uri = _tracked(tracking_uri) if pictures else None
+    uri = tracked(tracking_uri) if pictures else None
     for name in study:
         record, folder = studies.find(output, name, storage).of_trials(ended_as), output / name
         has_front = bool(record.also) and not by and ended_as is None
@@ -134,14 +134,6 @@ def _view(
                 f"{option} takes all trials of a study, got {beside} beside it; give one of the two"
             )
     return next(iter(views.values()), None)
-
-
-def _tracked(tracking_uri: str | None) -> str:
-    from thalweg.tracking.address import check_tracking, default_uri
-
-    uri = tracking_uri or default_uri()
-    check_tracking(uri)
-    return uri
 
 
 def _relate(names: tuple[str, str], record: StudyRecord, folder: Path, uri: str | None) -> None:

@@ -17,6 +17,7 @@ from thalweg.datasets.catalogue import check_moved, data_root
 from thalweg.datasets.making import make_world
 from thalweg.disk import store_place
 from thalweg.errors import ConfigError, StudyError, ThalwegError
+from thalweg.hashing import digest
 from thalweg.nn.unallocated import unallocated
 from thalweg.search.inherited import replaced, without_effect
 from thalweg.search.objective import check_measured, check_objective, check_others, check_protocol
@@ -29,7 +30,7 @@ from thalweg.study import NUM_PARAMETERS
 from thalweg.testing.samples import check_data
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
-from thalweg.training.protocol import protocol_hash
+from thalweg.training.protocol import protocol_of
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan
 
@@ -50,6 +51,7 @@ class Prepared:
         config: Configuration of that trial, with what it inherits from other studies.
         data_root: Folder of the family's data sets.
         tags: Data fingerprint, protocol hash and sizes, for the records.
+        protocol: The evaluation protocol, of which that is the hash.
         code: The modules of family and space.
     """
 
@@ -61,6 +63,7 @@ class Prepared:
     config: FamilyConfig
     data_root: Path
     tags: Mapping[str, str]
+    protocol: Mapping[str, Any]
     code: SourceCode
 
 
@@ -181,10 +184,11 @@ def _prepare(
     for note in (*data.notes, store_place.elsewhere(folder / config.dataset), *_not_measured(task, data)):
         if note:
             tell(note)
+    protocol = protocol_of(family.package, task, data)
     tags = {
         "data_set": config.dataset,
         "data_fingerprint": data.fingerprint,
-        "protocol_hash": protocol_hash(family.package, task, data),
+        "protocol_hash": digest(protocol),
         "num_train_samples": str(data.num_samples("train")),
         "num_val_samples": str(data.num_samples("val")),
         "code_hash": (code := source_code(space, family)).hash,
@@ -198,6 +202,7 @@ def _prepare(
         config=config,
         data_root=folder,
         tags=tags,
+        protocol=protocol,
         code=code,
     )
 

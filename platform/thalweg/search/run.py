@@ -233,6 +233,7 @@ def _search(
     ended = StudyEnded(end="failed", reason="the search stopped unexpectedly")
     try:
         ledger.protocol.check(protocol)
+        ledger.protocol.describe(prepared.protocol)
         if ledger.num_open():
             ledger.notes += tuple(map(earlier_studies.sentence, ledger.space.study.lessons))
             ledger.notes += tuple(ledger.code.check(prepared.code.hashes, accept=options.accept_code_change))

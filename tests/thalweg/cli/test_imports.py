@@ -28,6 +28,8 @@ LIGHT = (
     ["show", "toys", "--by", "width", "--metric", "mse"],
     ["show", "toys", "--relate", "mse", "train_mse"],
     ["best", "toys"],
+    ["compare", "toys", "--trials", "0,1"],
+    ["compare", "toys", "--by", "width"],
 )
 _RUN = """
 import json, sys

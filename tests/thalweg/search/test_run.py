@@ -16,6 +16,7 @@ from kept import evaluated, keep
 
 from thalweg.errors import StudyError
 from thalweg.events import Event, Notice, StudyEnded, StudyStarted, TrialEnded, TrialKept, TrialProgress
+from thalweg.hashing import digest
 from thalweg.lanes.interruption import signal_of
 from thalweg.search import run
 from thalweg.search.controller import StudyController
@@ -78,6 +79,21 @@ class Quiet(Ear):
     def close(self) -> None:
         """Hears that nothing comes any more."""
         self.closed = True
+
+
+def test_a_search_records_what_its_protocol_consists_of(tmp_path: Path) -> None:
+    prepared = prepare(
+        load_space("spaces.toys").with_settings(num_trials=1, first_trials=()), tmp_path / "data"
+    )
+    options = Options(name="measured", output=tmp_path)
+    ledger = Ledger.open(options.directory, options.name, prepared.space)
+    trial = ledger.ask()
+    assert isinstance(trial, Proposal)
+    ledger.fail(trial.number, "why", "infeasible")
+    ledger.close()
+    record = search(prepared, options, [Quiet()])  # has nothing to train
+    assert record.protocol["data"] == prepared.tags["data_fingerprint"] == "waves-1"
+    assert digest(record.protocol) == prepared.tags["protocol_hash"]
 
 
 def test_the_end_of_a_study_tells_how_well_its_rungs_rank_trials(tmp_path: Path) -> None:

@@ -40,6 +40,9 @@ JUDGED_FROM = (
     "judged_from"  # user attribute: samples before which a trial in stages is not compared with others
 )
 BROKEN = "broken"  # user attribute: a bound of a cost that the trial breaks; it stops no other trial
+PROTOCOL = "protocol"  # user attribute of a study: hash of the protocol, and number of the first trial
+PROTOCOL_PARTS = "protocol_parts"  # user attribute of a study: what the hash is of
+CODE = "code"  # user attribute of a study: hashes of the modules, and the changes that were accepted
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
@@ -127,6 +130,10 @@ class StudyRecord:
         trials: All trials in the order of their numbers.
         metrics: Metrics that its family declared when it was last run; empty if an earlier version of Thalweg ran it.
         ended: How its last session ended, and why; empty while its first one runs, and if an earlier version ran it.
+        protocol: What the evaluation protocol of its trials consists of: family, settings, and the data's fingerprint
+            as ``data``; empty if an earlier version ran it.
+        code: Hash of each module that its last trials were trained with; empty if an earlier version ran it.
+        code_changes: Numbers of the trials from which on other code ran than before.
     """
 
     name: str
@@ -134,6 +141,9 @@ class StudyRecord:
     trials: tuple[TrialRecord, ...] = ()
     metrics: tuple[Metric, ...] = ()
     ended: str = ""
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    code_changes: tuple[int, ...] = ()
 
     @property
     def mode(self) -> Mode:
@@ -264,8 +274,16 @@ def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
     metrics = tuple(Metric(**known) for known in study.user_attrs.get(METRICS, ()))
     end = study.user_attrs.get(ENDED, {})
     ended = ": ".join(filter(None, (end.get("end"), end.get("reason"))))
+    code = study.user_attrs.get(CODE, {})
     return StudyRecord(
-        name=study.study_name, definition=definition, trials=trials, metrics=metrics, ended=ended
+        name=study.study_name,
+        definition=definition,
+        trials=trials,
+        metrics=metrics,
+        ended=ended,
+        protocol=study.user_attrs.get(PROTOCOL_PARTS, {}),
+        code=code.get("modules", {}),
+        code_changes=tuple(change["from_trial"] for change in code.get("changes", ())),
     )
 
 

@@ -1,5 +1,6 @@
 """What the trials of a study have in common, for they are compared: the evaluation protocol, and the code."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,12 +8,8 @@ import optuna
 
 from thalweg.errors import StudyError, TrialError
 from thalweg.search.store.definition import any_trained
+from thalweg.search.store.records import CODE, PROTOCOL, PROTOCOL_PARTS
 from thalweg.wording import counted, some
-
-PROTOCOL = "protocol"
-"""User attribute of the study: hash of the protocol, and number of the first trial."""
-CODE = "code"
-"""User attribute of the study: hashes of the modules, and the changes that were accepted."""
 
 
 class StudyProtocol:
@@ -38,6 +35,12 @@ class StudyProtocol:
                 f"got {protocol}; continue it with the data and the version of the family that it began with, or give "
                 "the new study another name"
             )
+
+    def describe(self, parts: Mapping[str, Any]) -> None:
+        """Records what the protocol consists of, so that a difference from that of another study can be named."""
+        told = json.loads(json.dumps(parts))  # as the storage returns it, with lists for tuples
+        if self._study.user_attrs.get(PROTOCOL_PARTS) != told:
+            self._study.set_user_attr(PROTOCOL_PARTS, told)
 
     def keep(self, number: int, protocol: str | None) -> None:
         """Records the protocol of a trial's evaluation; that of the first one becomes the study's.

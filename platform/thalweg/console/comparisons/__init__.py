@@ -1,0 +1,1 @@
+"""Trials, studies and options of a parameter side by side on the terminal."""
