@@ -133,7 +133,9 @@ def _axis(name: str, choices: Any) -> tuple[Any, ...] | Mapping[Any, Any]:
 
 
 SamplerName = Literal["gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
-SchedulerName = Literal["guarded_halving", "successive_halving", "hyperband", "none"]
+SchedulerName = Literal[
+    "guarded_halving", "guarded_promotion", "successive_halving", "promotion", "hyperband", "none"
+]
 
 
 @checked(frozen=True)
@@ -175,6 +177,9 @@ class Study(Knobs):
 
     `guarded_halving` is `successive_halving` that first runs three trials to the end, and that stops none while the
     rank correlation of a rung with the end is low, as measured by the trials that ran to the end.
+    `promotion` (ASHA) lets none pass a rung before `reduction_factor` trials have reached it. It promotes a trial that
+    was stopped once it is among the best there: another trial goes on from its checkpoint, and both count as one.
+    `guarded_promotion` is `guarded_halving` that promotes.
     """
     min_samples: int | None = Field(default=None, ge=1)
     """Samples at the first rung; None takes samples / reduction_factor**2.
@@ -285,6 +290,11 @@ class Study(Knobs):
                 rungs.append(point)
             first *= self.reduction_factor
         return tuple(rungs)
+
+    @property
+    def promotes(self) -> bool:
+        """Whether trials that were stopped at a rung may go on later."""
+        return self.scheduler in ("promotion", "guarded_promotion")
 
     @property
     def startup_trials(self) -> int:

@@ -114,11 +114,7 @@ def expectation(metric: str, num_next: int, gain: float) -> str:
 def losses(study: Study, trials: Sequence[TrialRecord]) -> list[float | None]:
     """Returns the loss of each trial that has ended for good, in their order; None if it is not complete."""
     sign = 1.0 if study.mode == "min" else -1.0
-    ended = [
-        trial
-        for trial in trials
-        if trial.status in ("complete", "pruned", "failed") and not trial.interrupted
-    ]
+    ended = [trial for trial in trials if trial.is_over]
     return [
         sign * trial.value if trial.status == "complete" and trial.value is not None else None
         for trial in ended

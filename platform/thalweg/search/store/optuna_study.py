@@ -34,6 +34,7 @@ from thalweg.search.store.definition import (
 )
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.growing.rebuilding import finish_rebuilding
+from thalweg.search.store.learning.promotion import switch_seconds
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
@@ -44,6 +45,7 @@ from thalweg.search.store.records import (
     METRICS,
     OUTCOME,
     RESUMES,
+    SWITCH_S,
     StudyRecord,
     TrialRecord,
 )
@@ -77,7 +79,8 @@ class Proposal:
         number: Number within the study.
         params: The searched parameters.
         config: The configuration to train, with what it inherits from other studies.
-        continues: Number of the interrupted trial that it continues.
+        continues: Number of the trial that it continues: one that was interrupted, or stopped and promoted.
+        promoted: Whether that one was stopped.
         checkpoint: Checkpoint of that trial; None starts from scratch.
         curve: (samples, objective) that it inherits with the checkpoint.
         notes: Sentences for people about what it could not inherit.
@@ -87,9 +90,17 @@ class Proposal:
     params: Mapping[str, Any]
     config: FamilyConfig
     continues: int | None = None
+    promoted: bool = False
     checkpoint: str | None = None
     curve: tuple[tuple[int, float], ...] = ()
     notes: tuple[str, ...] = ()
+
+    def lineage(self) -> dict[str, str]:
+        """Returns tags that tell which trial it continues; none if it is new."""
+        if self.continues is None:
+            return {}
+        tags = {"continues": str(self.continues)}
+        return tags | ({"promoted_after": str(self.curve[-1][0])} if self.promoted and self.curve else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,13 +240,13 @@ class Ledger:
         return list(self.read().trials)
 
     def num_open(self) -> int:
-        """Returns how many trials may still begin; interrupted and waiting ones do not count as begun."""
-        return max(0, self.space.study.num_trials - self._queue.num_taken())
+        """Returns how many trials may begin now; interrupted, waiting and promoted ones do not count as begun."""
+        return self._queue.num_open(self.space.study.num_trials)
 
     def ask(self) -> Proposal | Rejection:
-        """Begins a trial: an interrupted one, one of the study's first trials, or a new one.
+        """Begins a trial: an interrupted or promoted one, one of the study's first trials, or a new one.
 
-        An interrupted trial resumes from its newest undamaged checkpoint, with the curve up to it.
+        One that continues another resumes from its newest undamaged checkpoint, with the curve up to it.
         """
         asked = self._ask()
         while asked is None:
@@ -266,20 +277,20 @@ class Ledger:
         found = self._queue.start(attributes, document)
         if curve and found.samples < curve[-1][0]:
             why = self._queue.put_back_earlier(trial.number, found)
-            reason = f"interrupted: {why}"
-            self._end(trial.number, "infrastructure", reason, goes_on=True)
+            self._end(trial.number, "infrastructure", f"interrupted: {why}", goes_on=True)
             return None
         trial.set_user_attr(CONFIG, document)
         if self._stages_of is not None:
             _judge_later(trial, self._stages_of(config), self.space.study)
         if found.skipped:
             self._queue.note_start(trial.number, found, "; ".join(found.skipped.values()))
-        trials = self._study.get_trials(deepcopy=False)
+        continues = continuations.last_begun(self._study.get_trials(deepcopy=False), trial.number)
         return Proposal(
             number=trial.number,
             params=trial.params,
             config=config,
-            continues=continuations.last_begun(trials, trial.number),
+            continues=continues,
+            promoted=continues is not None and self._queue.frozen(continues).state == TrialState.PRUNED,
             checkpoint=str(found.folder) if found.folder else None,
             curve=curve,
             notes=self._queue.notes(),
@@ -327,10 +338,11 @@ class Ledger:
         """Returns how long a trial has been running, including the trial that it continues."""
         return self._live[number].seconds()
 
-    def took_up(self, number: int, seconds_ago: float) -> None:
-        """Corrects a trial's start time: its first lane may have taken a while to start."""
+    def took_up(self, number: int, timings: Mapping[str, float]) -> None:
+        """Takes the timings of a trial's first report; its start time is corrected by the start of its lane."""
         live = self._live[number]
-        live.began = max(live.began, time.monotonic() - seconds_ago)
+        live.began = max(live.began, time.monotonic() - sum(timings.values()))
+        _note_switch(live, timings)
 
     def interrupt_all(
         self, reason: str = "interrupted", ended_as: EndedAs = "infrastructure", *, crashed: bool = False
@@ -363,13 +375,18 @@ class Ledger:
 
     def _end(self, number: int, word: EndedAs, reason: str = "", *, goes_on: bool = False) -> None:
         live = self._live.get(number)
-        outcome = _outcome(live, reason) | {"ended_as": word}
-        if goes_on:
-            outcome["interrupted"] = True
+        outcome = _outcome(live, reason) | {"ended_as": word} | ({"interrupted": True} if goes_on else {})
         private_optuna.set_user_attr(self._study, self._queue.frozen(number), OUTCOME, outcome)
         value = live.last.value if word == "complete" and live and live.last else None
         self._study.tell(number, value, state=_STATES.get(word, TrialState.FAIL))
         self._live.pop(number, None)
+
+
+def expendable(ledger: Ledger) -> list[TrialRecord]:
+    """Returns the trials of a study whose checkpoints may be deleted."""
+    study = ledger.space.study
+    hopeful = ledger._queue.promotions.hopeful(ledger._queue.num_new(study.num_trials))
+    return records.expendable(ledger.trials(), study.mode, study.keep_checkpoints, hopeful)
 
 
 def extend(ledger: Ledger, trials: Sequence[Mapping[str, Any]]) -> None:
@@ -392,6 +409,12 @@ def _keep_checkpoint(live: _Live, report: Report) -> None:
     if checkpoint not in (None, live.checkpoint):
         live.trial.set_user_attr(CHECKPOINT, checkpoint)
         live.checkpoint = checkpoint
+
+
+def _note_switch(live: _Live, timings: Mapping[str, float]) -> None:
+    """Records what it cost to take up a trial that goes on from a checkpoint."""
+    if live.steps:
+        live.trial.set_user_attr(SWITCH_S, round(switch_seconds(timings), 3))
 
 
 def _check_finite(study: Study, report: Report) -> None:
