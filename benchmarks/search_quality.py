@@ -228,7 +228,9 @@ class Results:
         return max(FLOOR, found / self.median(problem, "random", lanes, cost))
 
     def mean(self, peer: str, lanes: int, cost: float, among: Sequence[str] = ()) -> float:
-        """Returns the geometric mean over problems of the median normalized regret."""
+        """Returns the geometric mean over problems of the median normalized regret; NaN if runs ended before."""
+        if not all(self.num_seeds(name, lanes, cost) for name in (peer, "random")):
+            return math.nan
         return geomean(self.regret(problem, peer, lanes, cost) for problem in among or self.problems)
 
     def saving(self, peer: str, lanes: int, cost: float = 25) -> float:
@@ -247,10 +249,8 @@ class Results:
 
     def best_peer(self, lanes: int, cost: float) -> str:
         """Returns the peer with the least mean regret."""
-        return min(
-            (peer for peer in self.peers if peer in PEERS and peer not in OWN),
-            key=lambda p: self.mean(p, lanes, cost),
-        )
+        peers = (peer for peer in self.peers if peer in PEERS and peer not in OWN)
+        return min(peers, key=lambda peer: self.mean(peer, lanes, cost))
 
     def timing(self, peer: str, lanes: int) -> tuple[float, float]:
         """Returns means over runs: the share of trials that ran to the end, and seconds to suggest one."""
@@ -387,7 +387,7 @@ def main() -> None:
     results = Results(run for run in runs if run.lanes in lanes)
     print("\n".join(table(results, lanes)))
     for num in lanes:
-        print("\n" + "\n".join(by_problem(results, num, 25)))
+        print("\n" + "\n".join(by_problem(results, num, min(25, args.until))))
     misleading = [problem.name for problem in problems() if problem.misleads]
     print(f"\nthe first evaluation misleads in {', '.join(misleading)}\n")
     if {OURS, UNSTOPPED, RAY, "random"} <= set(results.peers):
