@@ -191,9 +191,7 @@ def _promotions(board: Leaderboard) -> list[Text]:
     if not costs:
         return []
     mean = statistics.fmean(costs)
-    return [
-        Text(f"{counted(len(costs), 'stopped trial')} promoted; to take one up cost {mean:.2g} s on average")
-    ]
+    return [Text(f"{counted(len(costs), 'promotion')}; to take a trial up cost {mean:.2g} s on average")]
 
 
 def _safety(board: Leaderboard) -> list[Text]:
