@@ -27,6 +27,7 @@ def space(trial: Trial) -> Toy:
 '''
 
 
+@pytest.mark.slow
 def test_a_promoted_trial_goes_on_from_its_checkpoint_bit_for_bit(
     run: Callable[..., Result], untracked: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
