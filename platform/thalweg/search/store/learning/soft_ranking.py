@@ -1,54 +1,56 @@
-"""Soft ranking: trials that differ by no more than the noise of an evaluation are tied (PASHA: arXiv:2207.06940).
+"""Soft ranking: trials that differ by no more than the noise between neighbouring evaluations are tied.
 
-The noise at a rung is estimated from neighbouring evaluations: how far the middle one of three lies from the mean of
-the other two, beyond the curvature that learning curves have in common there.
+Learning curves may cross once, as one trial learns faster than another. A pair whose order changes from one evaluation
+to the next and back again differs by noise. As in PASHA (Bohdal et al., arXiv:2207.06940, section 4.2), trials are tied
+within a high percentile of the differences of such pairs.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import Float64
+
 if TYPE_CHECKING:  # reading a study must not wait for this import
     from optuna.trial import FrozenTrial
 
-MIN_CURVES = 3
-"""Curves through the same three evaluations below which their common curvature is unknown."""
-_DEVIATION = 1.4826  # standard deviation of normal numbers, in medians of their absolute values
-
-
-def noise(trials: Sequence[FrozenTrial], rung: int) -> float:
-    """Returns the standard deviation of the noise of an evaluation near a rung; 0 while too few curves show it.
-
-    Args:
-        trials: Trials of a study, an interrupted one and those that continue it as one.
-        rung: Samples at the rung.
-    """
-    bends: dict[tuple[int, ...], list[float]] = {}
-    for trial in trials:
-        for steps, bend in _bends(trial, rung):
-            bends.setdefault(steps, []).append(bend)
-    apart = [
-        abs(bend - statistics.median(found))
-        for found in bends.values()
-        if len(found) >= MIN_CURVES
-        for bend in found
-    ]
-    # The middle has the variance of the noise, the mean of the others half of it.
-    return _DEVIATION * statistics.median(apart) / math.sqrt(1.5) if apart else 0.0
+PERCENTILE = 90
+"""Percentile of the differences, as in the paper."""
+MAX_CURVES = 64
+"""Newest curves that are compared pair by pair."""
 
 
 def margin(trials: Sequence[FrozenTrial], rung: int) -> float:
-    """Returns the difference of two trials at a rung up to which they are tied: its standard deviation by noise."""
-    return math.sqrt(2) * noise(trials, rung)
+    """Returns the difference of two trials at a rung up to which they are tied; 0 if no pair shows noise.
+
+    Args:
+        trials: Trials of a study, an interrupted one and those that continue it as one.
+        rung: Samples at the rung, which is one of three neighbouring evaluations.
+    """
+    windows: dict[tuple[int, ...], list[tuple[float, ...]]] = {}
+    for trial in trials:
+        for steps, values in _around(trial, rung):
+            windows.setdefault(steps, []).append(values)
+    found = np.concatenate([np.zeros(0), *map(_of_crossing_pairs, windows.values())])
+    return float(np.percentile(found, PERCENTILE)) if len(found) else 0.0
 
 
-def _bends(trial: FrozenTrial, rung: int) -> Iterator[tuple[tuple[int, ...], float]]:
-    """Yields three neighbouring evaluations, the rung among them, and how far the middle one is off the other two."""
+def _around(trial: FrozenTrial, rung: int) -> Iterator[tuple[tuple[int, ...], tuple[float, ...]]]:
+    """Yields each three neighbouring evaluations of a trial, the rung among them: their samples and their values."""
     curve = sorted(trial.intermediate_values.items())
     for (first, second), (_, third) in pairwise(pairwise(curve)):
-        if rung in (first[0], second[0], third[0]):
-            yield (first[0], second[0], third[0]), second[1] - (first[1] + third[1]) / 2
+        steps, values = zip(first, second, third, strict=True)
+        if rung in steps:
+            yield steps, values
+
+
+def _of_crossing_pairs(windows: Sequence[tuple[float, ...]]) -> Float64[np.ndarray, " pair"]:
+    """Returns the last differences of the pairs whose order changes there and back."""
+    values = np.array(windows[-MAX_CURVES:])
+    one, other = np.triu_indices(len(values), 1)
+    apart = values[one] - values[other]
+    crosses = (apart[:, :-1] * apart[:, 1:] < 0).all(axis=1)
+    return np.abs(apart[crosses, -1])
