@@ -204,7 +204,7 @@ class StudyController:
             self._end(number, answer.ended_as, answer.reason)
             return True
         if before is None and answer.timings:
-            self._ledger.took_up(number, answer.timings)
+            self._ledger.took_up(number, sum(answer.timings.values()))
         for death in answer.deaths:
             self._tell(Notice(text=f"trial {number} went on in new workers: {death}"))
         for note in answer.notes:

@@ -70,17 +70,22 @@ class SuccessiveHalving(BasePruner):
         sign = sign_of(direction)
         return sign * trial.intermediate_values[rung] > self.cutoff(rung, all_there, sign)
 
-    def cutoff(self, rung: int, trials: Sequence[FrozenTrial], sign: float) -> float:
+    def cutoff(self, rung: int, trials: Sequence[FrozenTrial], sign: float, at_least: int = 0) -> float:
         """Returns the loss up to which a rung lets trials pass.
 
         Args:
             rung: Samples at the rung.
             trials: Trials of the study, an interrupted one and those that continue it as one.
             sign: 1 if smaller values are better, else -1: a loss is a value times it.
+            at_least: Trials that pass however few have reached it, if more than `least`.
         """
         losses = losses_at(rung, trials, sign)
-        last = loss_in_place(losses, self.places(len(losses)))
-        return last + margin(trials, rung) if self._soft else last
+        places = max(at_least, self.places(len(losses)))
+        return loss_in_place(losses, places) + self.margin(rung, trials)
+
+    def margin(self, rung: int, trials: Sequence[FrozenTrial]) -> float:
+        """Returns by how much a trial may be worse than the last that passes."""
+        return margin(trials, rung) if self._soft else 0.0
 
     def places(self, num_there: int) -> int:
         """Returns how many of the trials that have reached a rung pass it."""
@@ -98,11 +103,11 @@ class GuardedHalving(SuccessiveHalving):
         reduction_factor: One trial in this many continues.
     """
 
-    def cutoff(self, rung: int, trials: Sequence[FrozenTrial], sign: float) -> float:
+    def cutoff(self, rung: int, trials: Sequence[FrozenTrial], sign: float, at_least: int = 0) -> float:
         """Returns the loss up to which a rung lets trials pass: infinity if it may stop none."""
         if not RungTrust(trials, self.rungs).may_stop(rung):
             return math.inf
-        return super().cutoff(rung, trials, sign)
+        return super().cutoff(rung, trials, sign, at_least)
 
 
 class Hyperband(BasePruner):

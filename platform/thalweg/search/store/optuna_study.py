@@ -34,7 +34,6 @@ from thalweg.search.store.definition import (
 )
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.growing.rebuilding import finish_rebuilding
-from thalweg.search.store.learning.promotion import switch_seconds
 from thalweg.search.store.proposals import ProposedTrial
 from thalweg.search.store.records import (
     CHECKPOINT,
@@ -126,6 +125,9 @@ class _Live:
     checkpoint: str | None
     earlier: float = 0.0  # seconds of the trial that it continues
     last: Report | None = None
+
+    def __post_init__(self) -> None:
+        self.goes_on = bool(self.steps)  # from a checkpoint, and has reported nothing new yet
 
     def seconds(self) -> float:
         return self.earlier + time.monotonic() - self.began
@@ -255,7 +257,7 @@ class Ledger:
 
     def _ask(self) -> Proposal | Rejection | None:
         """Begins a trial; None if it was put back to resume from an older checkpoint."""
-        trial = self._queue.take()
+        trial = self._queue.take(self.space.study.num_trials)
         attributes = trial.user_attrs
         frozen = self._queue.frozen(trial.number)
         curve = tuple(sorted(frozen.intermediate_values.items()))
@@ -315,6 +317,7 @@ class Ledger:
         if step in live.steps:
             return False
         live.steps.add(step)
+        _note_switch(live, report)
         live.trial.report(report.value, step)
         return True
 
@@ -338,11 +341,10 @@ class Ledger:
         """Returns how long a trial has been running, including the trial that it continues."""
         return self._live[number].seconds()
 
-    def took_up(self, number: int, timings: Mapping[str, float]) -> None:
-        """Takes the timings of a trial's first report; its start time is corrected by the start of its lane."""
+    def took_up(self, number: int, seconds_ago: float) -> None:
+        """Corrects a trial's start time: its first lane may have taken a while to start."""
         live = self._live[number]
-        live.began = max(live.began, time.monotonic() - sum(timings.values()))
-        _note_switch(live, timings)
+        live.began = max(live.began, time.monotonic() - seconds_ago)
 
     def interrupt_all(
         self, reason: str = "interrupted", ended_as: EndedAs = "infrastructure", *, crashed: bool = False
@@ -411,10 +413,14 @@ def _keep_checkpoint(live: _Live, report: Report) -> None:
         live.checkpoint = checkpoint
 
 
-def _note_switch(live: _Live, timings: Mapping[str, float]) -> None:
-    """Records what it cost to take up a trial that goes on from a checkpoint."""
-    if live.steps:
-        live.trial.set_user_attr(SWITCH_S, round(switch_seconds(timings), 3))
+def _note_switch(live: _Live, report: Report) -> None:
+    """Records what it cost to take up a trial that goes on from a checkpoint, at its first new report.
+
+    Before that one, a lane repeats the report of the checkpoint, with timings of then.
+    """
+    if live.goes_on and "prepare_s" in report.timings:
+        live.trial.set_user_attr(SWITCH_S, round(report.timings["prepare_s"], 3))
+    live.goes_on = False
 
 
 def _check_finite(study: Study, report: Report) -> None:

@@ -33,13 +33,13 @@ class TrialQueue:
         self._notes: list[str] = []
         self.promotions = Promotions(study, directory, identity)
 
-    def take(self) -> optuna.Trial:
+    def take(self, num_trials: int) -> optuna.Trial:
         """Begins a trial: one that was interrupted or is promoted, one of the study's first trials, or a new one."""
-        return self._continued() or self._promoted() or self._study.ask()
+        return self._continued() or self._promoted(num_trials) or self._study.ask()
 
-    def _promoted(self) -> optuna.Trial | None:
+    def _promoted(self, num_trials: int) -> optuna.Trial | None:
         """Begins a trial that goes on from the rung that stopped it, if there is one to promote."""
-        for trial in self.promotions.ready()[:1]:
+        for trial in self.promotions.ready(self.num_new(num_trials))[:1]:
             self._study.add_trial(continuations.continuation(trial, 0, checkpoint_of(trial)))
         return self._continued()
 
@@ -127,7 +127,8 @@ class TrialQueue:
 
     def num_open(self, num_trials: int) -> int:
         """Returns how many trials may begin now: those that have not, and those that may be promoted."""
-        return self.num_new(num_trials) + len(self.promotions.ready())
+        num_new = self.num_new(num_trials)
+        return num_new + len(self.promotions.ready(num_new))
 
     def frozen(self, number: int) -> FrozenTrial:
         """Returns a trial as the storage holds it."""

@@ -267,7 +267,7 @@ def test_a_continued_trial_has_taken_the_time_of_both_unless_it_begins_anew(
             folder = keep(ledger.directory, 0, 100, config, study=ledger.identity) if kept else None
             ledger.report(0, evaluated(samples=100, value=1.0, checkpoint=folder))
         now += 90.0
-        ledger.took_up(number, {"train_s": 60.0})
+        ledger.took_up(number, 60.0)
         if number < 2:
             ledger.interrupt_all()
     total = 180.0 if kept else 60.0

@@ -10,7 +10,7 @@ interrupted. So nothing but the trials themselves decides, and a study that was 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import optuna
@@ -31,7 +31,7 @@ from thalweg.training.checkpoints.state import FROM_BEFORE, newest_whole
 
 
 def promotable(
-    trials: Sequence[FrozenTrial], halving: SuccessiveHalving, direction: StudyDirection
+    trials: Sequence[FrozenTrial], halving: SuccessiveHalving, direction: StudyDirection, at_least: int = 0
 ) -> list[FrozenTrial]:
     """Returns the stopped trials that their rungs would let pass by now: of the highest rung first, then the best.
 
@@ -41,12 +41,13 @@ def promotable(
         trials: All trials of the study.
         halving: What stopped them.
         direction: Whether smaller or larger values are better.
+        at_least: Trials that a rung lets pass however few have reached it.
     """
     sign, ends = sign_of(direction), lineage_ends(trials)
     found: list[FrozenTrial] = []
     for rung in reversed(halving.rungs):
         stopped = _stopped(ends, rung, halving)
-        limit = halving.cutoff(rung, ends, sign) if stopped else math.inf
+        limit = halving.cutoff(rung, ends, sign, at_least) if stopped else math.inf
         losses = {trial.number: sign * trial.intermediate_values[rung] for trial in stopped}
         passing = [trial for trial in stopped if losses[trial.number] <= limit < math.inf]
         found += sorted(passing, key=lambda trial: (losses[trial.number], trial.number))
@@ -70,7 +71,8 @@ def hopeful(
         losses = losses_at(rung, ends, sign)
         running = (trial for trial in ends if trial.state == TrialState.RUNNING)
         coming = num_open + len(found) + sum(rung not in trial.intermediate_values for trial in running)
-        limit = loss_in_place(losses, halving.places(len(losses) + coming))
+        places = max(1, halving.places(len(losses) + coming))  # the last that is left may be the best
+        limit = loss_in_place(losses, places) + halving.margin(rung, ends)
         found |= {
             trial.number
             for trial in _stopped(ends, rung, halving)
@@ -105,13 +107,22 @@ class Promotions:
         ] = {}  # what is wrong with the checkpoint of a trial; empty if nothing is
         self._told: set[int] = set()
 
-    def ready(self) -> list[FrozenTrial]:
-        """Returns the trials that may be promoted, the next one first."""
+    def ready(self, num_new: int) -> list[FrozenTrial]:
+        """Returns the trials that may be promoted, the next one first.
+
+        Once all trials of the study have been stopped or ended, each rung lets its best pass, so that a small study
+        has one that ran to the end.
+
+        Args:
+            num_new: Trials of the study that have not begun.
+        """
         halving = self._halving()
         if halving is None:
             return []
         trials = self._study.get_trials(deepcopy=False)
-        return [t for t in promotable(trials, halving, self._study.direction) if not self._lacks(t)]
+        is_last = num_new == 0 and all(trial.state.is_finished() for trial in trials)
+        found = promotable(trials, halving, self._study.direction, int(is_last))
+        return [trial for trial in found if not self._lacks(trial)]
 
     def hopeful(self, num_open: int) -> set[int]:
         """Returns the numbers of the trials whose checkpoints may still be needed; see `hopeful`."""
@@ -153,8 +164,3 @@ def checkpoint_of(trial: FrozenTrial) -> str | None:
     """Returns the recorded path of a trial's newest checkpoint: its own, or that which it resumes from."""
     found: str | None = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     return found
-
-
-def switch_seconds(timings: Mapping[str, float]) -> float:
-    """Returns the seconds until a trial that was taken up trained on, from the timings of its first report."""
-    return max(timings.get("lane_s", 0.0), timings.get("prepare_s", 0.0))

@@ -232,6 +232,7 @@ def test_at_the_end_no_rung_would_let_another_pass(
 ) -> None:
     ledger = open_ledger(promoting(scheduler=scheduler))
     lab = settle(ledger, num_lanes=3)
+    assert ledger.read().best() is not None
     trials = [trial for trial in ledger.trials() if trial.is_over]
     assert len(trials) == 12
     followed = [trial.continues for trial in ledger.trials() if trial.continues is not None]
@@ -239,7 +240,7 @@ def test_at_the_end_no_rung_would_let_another_pass(
     for rung in RUNGS:
         there = sorted((dict(t.curve)[rung], t.curve[-1][0]) for t in trials if rung in dict(t.curve))
         passed = [last > rung for _, last in there]
-        assert all(passed[: len(there) // 3])
+        assert all(passed[: max(1, len(there) // 3)])
     assert all(event.status != "failed" for event in lab.events if isinstance(event, TrialEnded))
 
 
@@ -315,3 +316,17 @@ def test_a_process_that_dies_while_it_promotes_begins_the_trial_once(
     assert isinstance(proposal, Proposal)
     assert (proposal.number, proposal.continues, proposal.promoted) == (3, 0, True)
     assert ledger.num_open() == 0
+
+
+def test_a_study_that_is_too_small_for_its_rungs_ends_with_a_whole_trial(
+    first_is_best: Lab, open_ledger: Open
+) -> None:
+    """One of three passes the first rung, and is the best of one at the second."""
+    first_is_best.ledger.close()
+    ledger = open_ledger(first_is_best.ledger.space)
+    settle(ledger)
+    assert [(trial.status, trial.samples) for trial in ledger.trials() if trial.is_over] == [
+        ("pruned", 100),
+        ("pruned", 100),
+        ("complete", 900),
+    ]
