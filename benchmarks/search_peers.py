@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 
 from benchmarks.search_problems import NUM_EVALUATIONS, Problem
 from thalweg.search.store.continuations import continuation
-from thalweg.search.store.early_stopping import GuardedHalving, SuccessiveHalving, make_pruner
+from thalweg.search.store.early_stopping import SuccessiveHalving, make_pruner
 from thalweg.search.store.learning.promotion import promotable
 from thalweg.search.store.private_optuna import take_up
 from thalweg.search.store.samplers import make_sampler
@@ -179,22 +179,13 @@ class TopK(OptunaPeer):
         return "pause"
 
 
-def thalweg(problem: Problem, seed: int, *, soft: bool = False, **settings: Any) -> Peer:
-    """Returns Thalweg's search with settings of a `Study`: its default, if there are none.
-
-    Args:
-        problem: The problem.
-        seed: Seed of the study.
-        soft: Whether guarded halving ranks softly.
-        settings: Settings of the study.
-    """
+def thalweg(problem: Problem, seed: int, **settings: Any) -> Peer:
+    """Returns Thalweg's search with settings of a `Study`: its default, if there are none."""
     study = Study(
         metric="loss", mode="min", samples=NUM_EVALUATIONS * SAMPLES, num_trials=1000, seed=seed, **settings
     )
     assert study.num_evaluations == NUM_EVALUATIONS
     pruner = make_pruner(study)
-    if soft:
-        pruner = GuardedHalving(study.rungs, study.reduction_factor, soft=True, promotes=study.promotes)
     if isinstance(pruner, SuccessiveHalving) and pruner.promotes:
         return PromotingPeer(problem, make_sampler(study), pruner)
     return OptunaPeer(problem, make_sampler(study), pruner, SAMPLES)
@@ -335,8 +326,8 @@ PEERS: dict[str, MakePeer] = {
 """All entries by name: Thalweg's own first."""
 CANDIDATES: dict[str, MakePeer] = {
     "guarded promotion": _thalweg(scheduler="guarded_promotion"),
-    "soft ranking": _thalweg(soft=True),
-    "soft ranking, guarded promotion": _thalweg(soft=True, scheduler="guarded_promotion"),
+    "soft ranking": _thalweg(soft_ranking=True),
+    "soft ranking, guarded promotion": _thalweg(soft_ranking=True, scheduler="guarded_promotion"),
     "promotion": _thalweg(scheduler="promotion"),
 }
 """Other schedulers, which run if they are named."""

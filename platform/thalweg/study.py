@@ -181,6 +181,8 @@ class Study(Knobs):
     was stopped once it is among the best there: another trial goes on from its checkpoint, and both count as one.
     `guarded_promotion` is `guarded_halving` that promotes.
     """
+    soft_ranking: bool = False
+    """Whether a rung stops a trial only if it is worse by more than the noise between neighbouring evaluations."""
     min_samples: int | None = Field(default=None, ge=1)
     """Samples at the first rung; None takes samples / reduction_factor**2.
 

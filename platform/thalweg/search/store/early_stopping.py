@@ -96,7 +96,7 @@ class GuardedHalving(SuccessiveHalving):
     """Successive halving while its rungs rank trials about as the end does.
 
     The first three trials run to the end, and so do all while a rung's rank correlation with the end is low. They are
-    what it is measured by, so that rungs may stop trials again.
+    what it is measured by, so that rungs may stop trials again. It takes all that `SuccessiveHalving` takes.
 
     Args:
         rungs: Samples at which trials are compared, ascending.
@@ -119,10 +119,13 @@ class Hyperband(BasePruner):
     Args:
         rungs: Samples at which trials of the first bracket are compared, ascending.
         reduction_factor: One trial in this many continues.
+        soft: As for `SuccessiveHalving`.
     """
 
-    def __init__(self, rungs: Sequence[int], reduction_factor: int) -> None:
-        self._brackets = [SuccessiveHalving(rungs[skip:], reduction_factor) for skip in range(len(rungs) + 1)]
+    def __init__(self, rungs: Sequence[int], reduction_factor: int, *, soft: bool = False) -> None:
+        self._brackets = [
+            SuccessiveHalving(rungs[skip:], reduction_factor, soft=soft) for skip in range(len(rungs) + 1)
+        ]
         num = len(rungs)
         sizes = [
             math.ceil((num + 1) / (num - skip + 1) * reduction_factor ** (num - skip))
@@ -156,14 +159,14 @@ def make_pruner(study: Study) -> BasePruner:
     """Returns the pruner that a study's settings name."""
     if study.scheduler == "none" or not study.rungs:
         return NopPruner()
-    kinds: dict[SchedulerName, Callable[[Sequence[int], int], BasePruner]] = {
+    kinds: dict[SchedulerName, Callable[..., BasePruner]] = {
         "guarded_halving": GuardedHalving,
         "guarded_promotion": partial(GuardedHalving, promotes=True),
         "successive_halving": SuccessiveHalving,
         "promotion": partial(SuccessiveHalving, promotes=True, least=0),
         "hyperband": Hyperband,
     }
-    return kinds[study.scheduler](study.rungs, study.reduction_factor)
+    return kinds[study.scheduler](study.rungs, study.reduction_factor, soft=study.soft_ranking)
 
 
 def judged_from(stages: tuple[Stage, ...], study: Study) -> int:
