@@ -163,7 +163,7 @@ class Study(Knobs):
     samples: int = Field(ge=1)
     """Budget of a trial, in training samples seen."""
     num_trials: int = Field(default=32, ge=1)
-    """Trials that end as complete, pruned or failed; interrupted ones do not count."""
+    """Trials that end as complete, pruned or failed. One that was interrupted or promoted counts once."""
     num_evaluations: int = Field(default=8, ge=1)
     """Evaluations of a trial, equally spaced over its budget; the last one lies at its end."""
     sampler: SamplerName = "gp_tpe"

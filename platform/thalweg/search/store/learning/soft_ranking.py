@@ -42,9 +42,9 @@ def _around(trial: FrozenTrial, rung: int) -> Iterator[tuple[tuple[int, ...], tu
     """Yields each three neighbouring evaluations of a trial, the rung among them: their samples and their values."""
     curve = sorted(trial.intermediate_values.items())
     for (first, second), (_, third) in pairwise(pairwise(curve)):
-        steps, values = zip(first, second, third, strict=True)
+        steps = (first[0], second[0], third[0])
         if rung in steps:
-            yield steps, values
+            yield steps, (first[1], second[1], third[1])
 
 
 def _of_crossing_pairs(windows: Sequence[tuple[float, ...]]) -> Float64[np.ndarray, " pair"]:
@@ -53,4 +53,4 @@ def _of_crossing_pairs(windows: Sequence[tuple[float, ...]]) -> Float64[np.ndarr
     one, other = np.triu_indices(len(values), 1)
     apart = values[one] - values[other]
     crosses = (apart[:, :-1] * apart[:, 1:] < 0).all(axis=1)
-    return np.abs(apart[crosses, -1])
+    return np.asarray(np.abs(apart[crosses, -1]), np.float64)
