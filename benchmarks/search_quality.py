@@ -43,8 +43,8 @@ differ; its standard error at 25, and pairs that are better : worse at 25:
    .96 / 1.02  +- .04  1:3  soft ranking
    .98 / 1.06  +- .06  3:6  soft ranking, where the noise of an evaluation is 10 % instead of 2 %
 
-With the default's sampler, seed 3: guarded promotion at 25 better in 0 and worse in 3 of 7 runs on one lane, equal in all
-3 on four. Promotion without a guard had 7 times the regret at 25, for two of these 3 problems mislead.
+With the default's sampler, seed 3, at 25: guarded promotion is better in 0 and worse in 3 of 7 runs on one lane, and
+equal in all 3 on four. Promotion without a guard had 7 times the regret, for two of its 3 problems mislead.
 
 Run:  python benchmarks/search_quality.py [--quick] [--seeds N] [--peers NAME ...] [--runs FILE] [--json FILE]
 Needs `ioh`, and takes SMAC3 and Syne Tune along if they are installed: uv sync --group benchmarks. Runs that the file
