@@ -21,7 +21,10 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from benchmarks.search_problems import NUM_EVALUATIONS, Problem
-from thalweg.search.store.early_stopping import make_pruner
+from thalweg.search.store.continuations import continuation
+from thalweg.search.store.early_stopping import SuccessiveHalving, make_pruner
+from thalweg.search.store.learning.promotion import promotable
+from thalweg.search.store.private_optuna import take_up
 from thalweg.search.store.samplers import make_sampler
 from thalweg.study import Study
 
@@ -103,6 +106,31 @@ class OptunaPeer:
         self.study.tell(job.handle, job.seen[-1])
 
 
+class PromotingPeer(OptunaPeer):
+    """A search that promotes trials which its halving stopped, as Thalweg's ledger does."""
+
+    def __init__(self, problem: Problem, sampler: BaseSampler, pruner: SuccessiveHalving) -> None:
+        super().__init__(problem, sampler, pruner, SAMPLES)
+        self._pruner = pruner
+        self._stopped: dict[int, Job] = {}
+
+    def suggest(self) -> Job:
+        """Goes on with a trial that was stopped, or begins a configuration."""
+        trials = self.study.get_trials(deepcopy=False)
+        for trial in promotable(trials, self._pruner, self.study.direction):
+            job = self._stopped.pop(trial.number)
+            self.study.add_trial(continuation(trial, 0, f"checkpoints/{trial.number}/samples-1"))
+            job.handle = take_up(self.study, self.study.get_trials(deepcopy=False)[-1])
+            return job
+        return super().suggest()
+
+    def end(self, job: Job, *, stopped: bool) -> None:
+        """Keeps a job that may go on."""
+        if stopped:
+            self._stopped[job.handle.number] = job
+        super().end(job, stopped=stopped)
+
+
 class RayPeer(OptunaPeer):
     """OptunaSearch and ASHAScheduler with their defaults: a stopped trial is told as complete with its last value."""
 
@@ -157,7 +185,10 @@ def thalweg(problem: Problem, seed: int, **settings: Any) -> Peer:
         metric="loss", mode="min", samples=NUM_EVALUATIONS * SAMPLES, num_trials=1000, seed=seed, **settings
     )
     assert study.num_evaluations == NUM_EVALUATIONS
-    return OptunaPeer(problem, make_sampler(study), make_pruner(study), SAMPLES)
+    pruner = make_pruner(study)
+    if isinstance(pruner, SuccessiveHalving) and pruner.promotes:
+        return PromotingPeer(problem, make_sampler(study), pruner)
+    return OptunaPeer(problem, make_sampler(study), pruner, SAMPLES)
 
 
 class SyneTunePeer:
@@ -293,6 +324,13 @@ PEERS: dict[str, MakePeer] = {
     "SMAC3": SmacPeer,
 }
 """All entries by name: Thalweg's own first."""
+CANDIDATES: dict[str, MakePeer] = {
+    "guarded promotion": _thalweg(scheduler="guarded_promotion"),
+    "soft ranking": _thalweg(soft_ranking=True),
+    "soft ranking, guarded promotion": _thalweg(soft_ranking=True, scheduler="guarded_promotion"),
+    "promotion": _thalweg(scheduler="promotion"),
+}
+"""Other schedulers, which run if they are named."""
 OWN = (OURS, UNSTOPPED)
 """Entries that are no peers of the default: itself, and itself without stopping."""
 _NEEDS = {"Syne Tune": "syne_tune", "SMAC3": "smac"}

@@ -44,6 +44,7 @@ EndedAs = Literal[
     The search was stopped by Ctrl-C or with its terminal, or the study was defined anew.
 
 All but the first two are of status failed. A trial that ends with its search is interrupted: another one continues it.
+A pruned one may be continued, too: it is then promoted.
 """
 
 
@@ -168,6 +169,9 @@ class StudyEnded:
     seconds: float = 0.0
     signal: int = 0  # the signal that interrupted it: SIGINT, SIGTERM, ...
     rung_correlations: Mapping[str, float] = field(default_factory=dict)  # with the end, by samples as text
+    switches: Mapping[str, float] = field(
+        default_factory=dict
+    )  # seconds to take up each promoted trial, by number
 
     @property
     def trials_ended_as(self) -> EndedAs:

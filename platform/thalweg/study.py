@@ -139,7 +139,9 @@ COSTS = (NUM_PARAMETERS, f"{COST}epoch_s", f"{COST}peak_memory_mib")
 """What each trial costs: its parameters, seconds of training per pass over the data, and peak memory in MiB."""
 
 SamplerName = Literal["gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
-SchedulerName = Literal["guarded_halving", "successive_halving", "hyperband", "none"]
+SchedulerName = Literal[
+    "guarded_halving", "guarded_promotion", "successive_halving", "promotion", "hyperband", "none"
+]
 
 
 @checked(frozen=True)
@@ -200,7 +202,7 @@ class Study(Knobs):
     at_least: dict[str, FiniteFloat] = Field(default_factory=dict)
     """Smallest values of metrics or costs, likewise."""
     num_trials: int = Field(default=32, ge=1)
-    """Trials that end as complete, pruned or failed; interrupted ones do not count."""
+    """Trials that end as complete, pruned or failed. One that was interrupted or promoted counts once."""
     num_evaluations: int = Field(default=8, ge=1)
     """Evaluations of a trial, equally spaced over its budget; the last one lies at its end."""
     sampler: SamplerName = "gp_tpe"
@@ -216,7 +218,12 @@ class Study(Knobs):
 
     `guarded_halving` is `successive_halving` that first runs three trials to the end, and that stops none while the
     rank correlation of a rung with the end is low, as measured by the trials that ran to the end.
+    `promotion` (ASHA) lets none pass a rung before `reduction_factor` trials have reached it. It promotes a trial that
+    was stopped once it is among the best there: another trial goes on from its checkpoint, and both count as one.
+    `guarded_promotion` is `guarded_halving` that promotes.
     """
+    soft_ranking: bool = False
+    """Whether a rung stops a trial only if it is worse by more than the noise between neighbouring evaluations."""
     min_samples: int | None = Field(default=None, ge=1)
     """Samples at the first rung; None takes samples / reduction_factor**2.
 
@@ -340,6 +347,11 @@ class Study(Knobs):
                 rungs.append(point)
             first *= self.reduction_factor
         return tuple(rungs)
+
+    @property
+    def promotes(self) -> bool:
+        """Whether trials that were stopped at a rung may go on later."""
+        return self.scheduler in ("promotion", "guarded_promotion")
 
     @property
     def startup_trials(self) -> int:

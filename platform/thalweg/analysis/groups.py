@@ -138,6 +138,4 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
 
 def stopped(record: StudyRecord) -> list[TrialRecord]:
     """Returns the trials that ended early, pruned or failed."""
-    return [
-        trial for trial in record.trials if trial.status in ("pruned", "failed") and not trial.interrupted
-    ]
+    return [trial for trial in record.trials if trial.is_over and trial.status != "complete"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from thalweg.analysis.comparison import Comparison
 from thalweg.analysis.declared import metrics_of
 from thalweg.contract import Metric
-from thalweg.search.store.learning.rung_trust import rung_correlations
+from thalweg.search.store.learning.rung_trust import rung_correlations, switch_costs
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
@@ -47,9 +47,7 @@ class Leaderboard:
     def ranked(self) -> list[TrialRecord]:
         """Returns the complete trials, best first, then the pruned ones that came furthest."""
         sign = 1.0 if self.record.mode == "min" else -1.0
-        pruned = [
-            trial for trial in self.record.trials if trial.status == "pruned" and trial.value is not None
-        ]
+        pruned = [trial for trial in self.ended() if trial.status == "pruned" and trial.value is not None]
         pruned.sort(key=lambda trial: (-trial.samples, sign * (trial.value or 0.0)))
         return self.record.ranking() + pruned
 
@@ -71,7 +69,7 @@ class Leaderboard:
 
     def ended(self) -> list[TrialRecord]:
         """Returns the trials that have ended and are not to be continued."""
-        return [trial for trial in self.record.trials if is_over(trial)]
+        return [trial for trial in self.record.trials if trial.is_over]
 
     def interrupted(self) -> list[TrialRecord]:
         """Returns the trials that the study goes on with when it is continued."""
@@ -89,6 +87,18 @@ class Leaderboard:
     def rung_correlations(self) -> dict[int, float]:
         """Returns the rank correlation of early stopping's rungs with the end, by their samples: was it safe?"""
         return rung_correlations(self.record.trials)
+
+    def switch_costs(self) -> list[float]:
+        """Returns the seconds that it cost to take up each trial that was promoted."""
+        return list(switch_costs(self.record.trials).values())
+
+    def promoted_from(self, trial: TrialRecord) -> int | None:
+        """Returns the number of the stopped trial that a trial goes on from; None if it does not."""
+        known = {each.number: each for each in self.record.trials}
+        before = known.get(-1 if trial.continues is None else trial.continues)
+        if before is None or before.promoted:
+            return None if before is None else before.number
+        return self.promoted_from(before)
 
 
 def failures(trials: Sequence[TrialRecord]) -> list[list[TrialRecord]]:
@@ -108,8 +118,3 @@ def of_study(record: StudyRecord, folder: Path) -> Leaderboard:
         baselines=baselines.read(StudyFolder(folder).checkpoints) or {},
         metrics=metrics_of(record),
     )
-
-
-def is_over(trial: TrialRecord) -> bool:
-    """Returns whether a trial has ended for good; an interrupted one has not, for another trial continues it."""
-    return trial.status in ("complete", "pruned", "failed") and not trial.interrupted

@@ -86,7 +86,9 @@ class Standing:
         self._began = clock()
         self._earlier = earlier
         self._seconds: list[float] = []  # of trials that ended in this session
-        self._losses: list[float | None] = []  # of trials that ended for good; None if it was not complete
+        self._losses: dict[
+            int, float | None
+        ] = {}  # of trials that ended for good; None if it was not complete
         self.study: StudyStarted | None = None
         self.ended: StudyEnded | None = None
         self.running: dict[int, Running] = {}
@@ -164,7 +166,7 @@ class Standing:
         if self.study is None:
             return None
         num_next = int(self.study.definition.get("lookahead", 10))
-        gain = expected_improvement(self._losses, num_next)
+        gain = expected_improvement(list(self._losses.values()), num_next)
         return None if gain is None else (num_next, gain)
 
     def leader(self) -> Running | None:
@@ -199,6 +201,7 @@ class Standing:
             self.baselines[event.name] = event.metrics.get(self.study.metric, float("nan"))
         elif isinstance(event, TrialStarted):
             self.running[event.number] = Running(event.number, event.params, self._clock())
+            self._promote(event)
         elif isinstance(event, TrialProgress):
             self._progress(event)
         elif isinstance(event, TrialEnded):
@@ -209,9 +212,11 @@ class Standing:
         assert self.study is not None
         constraints = Constraints.of_definition({"study": self.study.definition})
         for trial in self._earlier:
-            if trial.status in self.counts and not trial.interrupted:
+            if trial.is_over:
                 self.counts[trial.status] += 1
-                self._lose(trial.status, None if constraints.broken(trial.metrics) else trial.value)
+                self._lose(
+                    trial.number, trial.status, None if constraints.broken(trial.metrics) else trial.value
+                )
         mode: Mode = "min" if self.study.mode == "min" else "max"
         for trial in ranking(self._earlier, mode, constraints)[:1]:
             if trial.value is not None and not constraints.broken(trial.metrics):
@@ -235,7 +240,7 @@ class Standing:
             self.num_interrupted += 1
             return False
         self.counts[event.status] += 1
-        self._lose(event.status, None if event.breaks else event.value)
+        self._lose(event.number, event.status, None if event.breaks else event.value)
         if trial is not None and trial.trained:
             self._seconds.append(self._clock() - trial.began)
         better = event.value is not None and (
@@ -246,8 +251,15 @@ class Standing:
         self.best = Best(event.number, event.value, trial.params if trial else {})
         return True
 
-    def _lose(self, status: str, value: float | None) -> None:
-        self._losses.append(self._loss(value) if status == "complete" and value is not None else None)
+    def _promote(self, event: TrialStarted) -> None:
+        """Takes back that a trial was pruned if another goes on from there."""
+        before = int(event.tags.get("continues", -1))
+        if before in self._losses:
+            del self._losses[before]
+            self.counts["pruned"] -= 1
+
+    def _lose(self, number: int, status: str, value: float | None) -> None:
+        self._losses[number] = self._loss(value) if status == "complete" and value is not None else None
 
     def _loss(self, value: float) -> float:
         return value if self.study is not None and self.study.mode == "min" else -value

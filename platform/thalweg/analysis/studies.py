@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from thalweg import discovery
-from thalweg.analysis.leaderboard import is_over
 from thalweg.errors import StudyError, ThalwegError, nothing
 from thalweg.search.store.laws import change_of, definition_of
 from thalweg.search.store.records import StudyRecord, TrialRecord, read_study
@@ -115,7 +114,7 @@ def space_name(record: StudyRecord) -> str:
 
 def ended(record: StudyRecord) -> Counter[str]:
     """Counts the trials that have ended for good by their status."""
-    return Counter(trial.status for trial in record.trials if is_over(trial))
+    return Counter(trial.status for trial in record.trials if trial.is_over)
 
 
 def finished(output: Path, name: str, space: Space) -> StudyRecord | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -146,6 +147,10 @@ def _fill_others(table: Table, board: Leaderboard, trials: Sequence[TrialRecord]
         broken = [board.record.broken(trial) for trial in trials]
         words = (Text(("broken" if each else "kept") + blank, "yellow" if each else "") for each in broken)
         table.add_row("constraints", *words)
+    sources = [board.promoted_from(trial) for trial in trials]
+    if any(source is not None for source in sources):
+        told = ("-" if source is None else f"trial {source}" for source in sources)
+        table.add_row("promoted from", *(text + blank for text in told))
     table.add_row("samples", *(number(trial.samples) + blank for trial in trials))
     table.add_row("time", *(clock(trial.seconds) + blank for trial in trials))
     for name, head in COSTS.items():
@@ -193,13 +198,21 @@ def _broken(board: Leaderboard) -> list[Text]:
     ]
 
 
-def _safety(board: Leaderboard) -> list[Text]:
-    """Says how well the rungs of early stopping tell the end, and warns of one that misleads."""
-    found = board.rung_correlations()
-    if not found:
+def _promotions(board: Leaderboard) -> list[Text]:
+    costs = board.switch_costs()
+    if not costs:
         return []
+    mean = statistics.fmean(costs)
+    return [Text(f"{counted(len(costs), 'promotion')}; to take a trial up cost {mean:.2g} s on average")]
+
+
+def _safety(board: Leaderboard) -> list[Text]:
+    """Says how well the rungs of early stopping tell the end, and what promotions cost; warns of one that misleads."""
+    found, promoted = board.rung_correlations(), _promotions(board)
+    if not found:
+        return promoted
     told = ", ".join(f"{value:.2f} at {counted(rung, 'sample')}" for rung, value in found.items())
-    lines = [Text(f"rank correlation of rungs with the end: {told}")]
+    lines = [Text(f"rank correlation of rungs with the end: {told}"), *promoted]
     if min(found.values()) < 0:
         lines.append(
             Text('  early stopping may have ended good trials; try scheduler="none"', style="yellow")

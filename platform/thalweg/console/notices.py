@@ -37,9 +37,13 @@ def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:
     if isinstance(event, StudyStarted):
         return [Text(text) for text in _opening(event, standing)]
     if isinstance(event, TrialStarted) and "continues" in event.tags:
-        return [
-            Text(f"trial {event.number} continues trial {event.tags['continues']}, which was interrupted")
-        ]
+        before = event.tags["continues"]
+        if "promoted_after" in event.tags:
+            after = counted(int(event.tags["promoted_after"]), "sample")
+            return [
+                Text(f"trial {event.number} goes on from trial {before}, which was stopped after {after}")
+            ]
+        return [Text(f"trial {event.number} continues trial {before}, which was interrupted")]
     if isinstance(event, TrialEnded):
         return [_ending(event, standing, new_best)]
     if isinstance(event, Notice):

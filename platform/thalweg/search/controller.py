@@ -63,7 +63,7 @@ class StudyController:
         self._publish = publish
         self._num_lanes = num_lanes
         self._describe = describe or (lambda proposal: ({}, {}))
-        self._extend = extend
+        self._extend = extend or (_adds_none if ledger.space.study.promotes else None)
         self._running: dict[int, Report | Refusal | None] = {}  # last answer by number
         self._described: set[int] = set()  # trials whose documents were published
         self._answered_at: dict[int, float] = {}
@@ -176,9 +176,7 @@ class StudyController:
         for note in proposal.notes:
             self._tell(Notice(text=note))
         tags, documents = self._describe(proposal)
-        tags = {"seed": str(proposal.config.seed), **tags}
-        if proposal.continues is not None:
-            tags["continues"] = str(proposal.continues)
+        tags = {"seed": str(proposal.config.seed), **tags, **proposal.lineage()}
         self._tell(
             TrialStarted(
                 number=proposal.number,
@@ -306,6 +304,11 @@ def _gives_up(rejection: Rejection, num: int, any_began: bool) -> bool:
 def _may_grow(extend: Callable[[], bool] | None, running: Collection[int]) -> bool:
     """Returns whether a study has more trials: the values of running ones decide, then `extend` adds some or none."""
     return extend is not None and (bool(running) or extend())
+
+
+def _adds_none() -> bool:
+    """Extends a study that promotes trials: whether one goes on is decided by those that run."""
+    return False
 
 
 def _is_last(answer: Report | Refusal) -> bool:

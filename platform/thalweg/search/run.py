@@ -44,11 +44,11 @@ from thalweg.search.stopping import limits
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.learning import earlier_studies
 from thalweg.search.store.learning.earlier_studies import taught
-from thalweg.search.store.learning.rung_trust import rung_correlations
+from thalweg.search.store.learning.rung_trust import rung_correlations, switch_costs
 from thalweg.search.store.multi_objective.admission import lacking
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger, Proposal, expendable
 from thalweg.search.store.optuna_study import extend as extend_study
-from thalweg.search.store.records import StudyRecord, TrialRecord, expendable
+from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.search.store.storage import RUNS
 from thalweg.search.store.warm_start import StartingPoints, tags
 from thalweg.stage_contract import Stage
@@ -162,7 +162,7 @@ class Broadcast:
                 self(kept(trial, self._ledger.space.config_type, record.broken(trial)))
 
     def _delete_expendable(self, record: StudyRecord) -> None:
-        for trial in expendable(record, self._ledger.space.study.keep_checkpoints):
+        for trial in expendable(self._ledger, record):
             for name in trial.folders:
                 remove(self._folder.trial(name), self._folder.path)
 
@@ -261,7 +261,7 @@ def _search(
                 ledger.interrupt_all("interrupted: the search was stopped", ended.trials_ended_as)
             with suppress(OutputError, StudyError):
                 ledger.record_end(ended)
-                ended = replace(ended, rung_correlations=_rungs(ledger))
+                ended = _with_rungs(ended, ledger.trials())
             broadcast(replace(ended, seconds=time.monotonic() - began))
             record = ledger.read()
         finally:
@@ -269,9 +269,11 @@ def _search(
     return record
 
 
-def _rungs(ledger: Ledger) -> dict[str, float]:
-    """Returns how well each rung that stopped trials ranks them as the end does, by its samples."""
-    return {str(samples): value for samples, value in rung_correlations(ledger.trials()).items()}
+def _with_rungs(ended: StudyEnded, trials: Sequence[TrialRecord]) -> StudyEnded:
+    """Adds how well each rung that stopped trials ranks them as the end does, and what promotions cost."""
+    correlations = {str(samples): value for samples, value in rung_correlations(trials).items()}
+    switches = {str(number): seconds for number, seconds in switch_costs(trials).items()}
+    return replace(ended, rung_correlations=correlations, switches=switches)
 
 
 def _run(
@@ -419,7 +421,6 @@ def describe(
 
 def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: int) -> StudyStarted:
     study, space = prepared.space.study, prepared.space
-    finished = [trial for trial in ledger.trials() if trial.status in ("complete", "pruned", "failed")]
     return StudyStarted(
         study=options.name,
         space=space.module_name,
@@ -441,7 +442,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         },
         source_file=str(space.file),
         code_folder=str(StudyFolder(options.directory).code(prepared.code.hash)),
-        finished_trials=sum(not trial.interrupted for trial in finished),
+        finished_trials=sum(trial.is_over for trial in ledger.trials()),
         identity=ledger.record_identity,
         is_new=ledger.is_new,
     )

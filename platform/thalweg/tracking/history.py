@@ -9,7 +9,7 @@ from dataclasses import replace
 from thalweg.events import TrialEnded, TrialKept, TrialProgress, TrialStarted
 from thalweg.tracking.spool import Moment
 
-CONTINUES = "continues"  # tag of a trial that continues an interrupted one: its number
+CONTINUES = "continues"  # tag of a trial that continues one that was interrupted or stopped: its number
 
 
 class History:
@@ -37,7 +37,7 @@ class History:
 
         Args:
             inherited: The evaluation under the new trial's number: samples and objective only.
-            continues: Number of the trial that was interrupted.
+            continues: Number of the trial that was interrupted, or stopped and promoted.
 
         Returns:
             The evaluation under the new number; ``inherited`` if the spool does not hold it.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
@@ -137,9 +138,16 @@ def time_metrics(timings: Mapping[str, float]) -> dict[str, float]:
 
 
 def study_metrics(event: StudyEnded) -> dict[str, float]:
-    """Returns the metrics of a study that ended: its seconds, and the rank correlation of each rung with the end."""
-    rungs = {f"rung_correlation/{samples}": value for samples, value in event.rung_correlations.items()}
-    return {"time/study_s": event.seconds, **rungs}
+    """Returns the metrics of a study that ended.
+
+    They are its seconds, the rank correlation of each rung with the end, and the trials that were promoted with the
+    mean seconds that it cost to take one up.
+    """
+    found = {f"rung_correlation/{samples}": value for samples, value in event.rung_correlations.items()}
+    if event.switches:
+        found["trials/promoted"] = float(len(event.switches))
+        found["time/switch_s"] = statistics.fmean(event.switches.values())
+    return {"time/study_s": event.seconds, **found}
 
 
 def finite(values: Mapping[str, float]) -> tuple[dict[str, float], list[str]]:

@@ -176,6 +176,8 @@ def experiment_note(state: DeliveryState) -> str:
             "- `time/..._s` are seconds, added up over the trial. Every curve runs over samples seen.",
             "- The tag `status` says how a trial ended: complete, pruned (stopped early), interrupted or failed; "
             "`reason` says why. MLflow's own status is FINISHED for the first two, KILLED and FAILED for the others.",
+            "- A trial with the tag `promoted_after` goes on from the rung where early stopping had stopped the trial "
+            "of its tag `continues`: both count as one.",
             f"- The tag `ended_as` says why as one word, to filter by (``tags.ended_as = 'diverged'``): "
             f"{', '.join(get_args(EndedAs))}.",
             "- Knobs that change nothing in a trial, such as those of a stage that it lacks, are in `config.json` "

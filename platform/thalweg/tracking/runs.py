@@ -201,7 +201,7 @@ class StudyRuns:
                 dict(event.params), indent=2, ensure_ascii=False, default=str
             )
         self._keep_documents(run_id, documents)
-        self._state.open[str(event.number)] = run
+        self._state.begin(event.number, run)
 
     def _keep_unit_sums(self, run_id: str, name: str) -> None:
         """Uploads the sums by unit of a trial or baseline, if its measures keep any."""
@@ -330,14 +330,14 @@ def _rank(state: DeliveryState, event: TrialEnded, run: OpenRun) -> None:
 
 def _add_summary(state: DeliveryState, batch: Batch, time_ms: int) -> None:
     """Counts how trials ended, and names the best one, in the study's run."""
-    statuses = list(state.ended.values())
+    statuses = [status for number, status in state.ended.items() if number not in state.continued]
     values = {
         f"trials/{status}": float(statuses.count(status)) for status in _MLFLOW_STATUS if status != _STOPPED
     }
     if state.leaders:
         values["best_objective"] = state.leaders[0].value
         batch.add_tags(state.parent_id, {"best_trial": trial_title(state.leaders[0].number)})
-    batch.add_metrics(state.parent_id, values, len(statuses), time_ms)
+    batch.add_metrics(state.parent_id, values, len(state.ended), time_ms)
 
 
 def _offer_views(client: MlflowClient, state: DeliveryState, event: TrialStarted, time_ms: int) -> None:

@@ -107,7 +107,7 @@ class OpenRun:
     run_id: str
     seconds: dict[str, float] = field(default_factory=dict)
     searched: str = ""
-    continues: str = ""  # number of the interrupted trial that it continues
+    continues: str = ""  # number of the trial that it continues
     reached: int = -1  # samples of the last objective
     described: bool = False  # whether the tags say where it runs
 
@@ -139,6 +139,7 @@ class DeliveryState:
     longest: dict[str, int] = field(default_factory=dict)  # letters of the longest value of each of these
     open: dict[str, OpenRun] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
+    continued: list[str] = field(default_factory=list)  # numbers of the trials that others continue
     leaders: list[Leader] = field(default_factory=list)
     baselines: dict[str, float] = field(default_factory=dict)
 
@@ -152,6 +153,12 @@ class DeliveryState:
             return cls(**record)
         except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
             return cls()
+
+    def begin(self, number: int, run: OpenRun) -> None:
+        """Notes that a trial has begun; the one that it continues, if it does, does not count beside it."""
+        self.open[str(number)] = run
+        if run.continues and run.continues not in self.continued:
+            self.continued.append(run.continues)
 
     def settle(self, folder: Path) -> None:
         """Records the study's folder; a copy of a study whose original still exists gets an identity of its own."""

@@ -48,3 +48,17 @@ def test_the_rungs_that_stopped_trials_are_compared_with_the_end(
     assert board.rung_correlations() == pytest.approx({100: 0.5, 400: 1.0})
     assert Leaderboard(record=make_record(*trials), baselines={}).rung_correlations() == {}
     assert Leaderboard(record=make_record(*trials[:2], *stopped), baselines={}).rung_correlations() == {}
+
+
+def test_a_promoted_trial_and_the_one_that_was_stopped_are_one(make_record: Record, make_trial: Make) -> None:
+    trials = [
+        make_trial(0, 0.3, status="pruned", samples=100, promoted=True),
+        make_trial(1, 0.2, status="failed", continues=0, switch_s=1.5, interrupted=True),
+        make_trial(2, 0.1, continues=1, switch_s=9.0),
+        make_trial(3, 0.4, status="pruned", samples=100),
+    ]
+    board = Leaderboard(record=make_record(*trials), baselines={})
+    assert [trial.number for trial in board.ranked()] == [2, 3]
+    assert [board.promoted_from(trial) for trial in trials] == [None, 0, 0, None]
+    assert board.switch_costs() == [1.5]  # the other one was interrupted
+    assert len(board.ended()) == 2

@@ -250,3 +250,16 @@ def test_the_best_baseline_is_known_by_the_direction(
     best = standing.best_baseline()
     assert best is not None and best.name == name and best.mark(0.5) == mark
     assert standing.known_baselines()[0] == (name, {"climatology": 0.2, "ridge": 0.9}[name])
+
+
+def test_a_trial_that_is_promoted_was_not_stopped(started: Started) -> None:
+    standing = Standing()
+    for event in (started(), begin(0), end(0, "pruned"), begin(1), end(1, "pruned")):
+        standing.observe(event)
+    assert standing.counts["pruned"] == 2
+    standing.observe(TrialStarted(number=2, params={}, config={}, tags={"continues": "0"}))
+    assert (standing.counts["pruned"], standing.num_ended) == (1, 1)
+    standing.observe(end(2, "failed", reason="interrupted"))
+    standing.observe(TrialStarted(number=3, params={}, config={}, tags={"continues": "2"}))
+    standing.observe(end(3))
+    assert standing.counts == {"complete": 1, "pruned": 1, "failed": 0}

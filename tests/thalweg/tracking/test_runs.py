@@ -305,6 +305,17 @@ def test_the_parent_counts_trials_and_knows_the_best_complete_one(
     assert parent.data.tags["best_trial"] == "trial 001"
 
 
+def test_a_promoted_trial_counts_once(teller: Teller, make: Any, recorded: Recorded, study: str) -> None:
+    tags = {"continues": "0", "promoted_after": "256"}
+    on = replace(make.trial(1), tags=tags)
+    teller.tell(make.started(), make.trial(0), make.progress(0, 256, 0.3), make.ended(0, 0.3, "pruned"), on)
+    teller.tell(make.ended(1, 0.2), StudyEnded(end="finished", switches={"1": 1.5}))
+    metrics = recorded()[f"study {study}"].data.metrics
+    assert (metrics["trials/pruned"], metrics["trials/complete"]) == (0, 1)
+    assert (metrics["trials/promoted"], metrics["time/switch_s"]) == (1, 1.5)
+    assert recorded()["trial 001"].data.tags.items() >= tags.items()
+
+
 def test_an_interrupted_trial_has_not_failed(
     teller: Teller, make: Any, recorded: Recorded, study: str
 ) -> None:

@@ -139,7 +139,7 @@ def ranks(trials: Sequence[TrialRecord], smaller_is_better: bool) -> Float64[np.
 
 def _is_judged(trial: TrialRecord) -> bool:
     complete = trial.status == "complete" and trial.value is not None
-    return complete or (trial.status == "pruned" and bool(trial.curve))
+    return complete or (trial.status == "pruned" and trial.is_over and bool(trial.curve))
 
 
 def _is_fixed(name: str, trials: Sequence[TrialRecord]) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from thalweg.analysis.leaderboard import is_over
 from thalweg.analysis.verdict.confirmed import Confirmed
 from thalweg.files import atomic_file, writing
 from thalweg.search.store.records import StudyRecord
@@ -61,7 +60,7 @@ def rows(confirmed: Confirmed, search: StudyRecord, metrics: Sequence[str]) -> l
         search: The study that it confirms: ``num_trials`` is how many trials the search tuned over.
         metrics: Names of the metrics, the objective first.
     """
-    num_trials = sum(map(is_over, search.trials))
+    num_trials = sum(trial.is_over for trial in search.trials)
     found = []
     for one in confirmed.repeated:
         for index, trial in one.trials.items():

@@ -88,8 +88,7 @@ def judge_cost(examined: Examined, deadline: Deadline) -> Judgement:
     num_lanes = lanes_of(study)
     hours = [study.num_trials * probe.trial_s(study) / 3600 for probe in (smallest, largest)]
     end = datetime.now() + timedelta(hours=max(hours) / num_lanes)
-    kept = study.keep_checkpoints * (study.keep_last + 1) + num_lanes * study.keep_last
-    disk = kept * largest.num_parameters * _BYTES_OF_STATE / _MIB
+    disk = _num_kept(study, num_lanes) * largest.num_parameters * _BYTES_OF_STATE / _MIB
     told = (
         f"{_range(*(f'{probe.num_parameters:,}' for probe in (smallest, largest)))} parameters, "
         f"{_range(*(f'{1 / probe.train_s:,.0f}' for probe in (smallest, largest)))} samples/s, "
@@ -102,6 +101,14 @@ def judge_cost(examined: Examined, deadline: Deadline) -> Judgement:
     )
     numbers = {"smallest": vars(smallest), "largest": vars(largest), "lane_hours": hours, "disk_mib": disk}
     return Judgement(check="cost", told=told, notes=notes, numbers=numbers)
+
+
+def _num_kept(study: Study, num_lanes: int) -> int:
+    """Returns the largest number of checkpoints that a study holds at a time."""
+    best = study.keep_checkpoints * (study.keep_last + 1)
+    # Of n trials, n / factor may pass the first rung, n / factor**2 the second one, ...: they wait with a checkpoint.
+    waiting = study.num_trials // (study.reduction_factor - 1) if study.promotes else 0
+    return best + num_lanes * study.keep_last + waiting * study.keep_last
 
 
 def lanes_of(study: Study) -> int:

@@ -88,7 +88,7 @@ def contenders(
 
 def num_stopped(record: StudyRecord) -> int:
     """Returns how many trials early stopping ended: none of them was found worse."""
-    return sum(trial.status == "pruned" for trial in record.trials)
+    return sum(trial.status == "pruned" and trial.is_over for trial in record.trials)
 
 
 def _check_kept(record: StudyRecord, champion: Contender) -> None:

@@ -119,11 +119,7 @@ def losses(study: Study, trials: Sequence[TrialRecord]) -> list[float | None]:
     """
     sign = 1.0 if study.mode == "min" else -1.0
     kept = {trial.number for trial in trials if not Constraints.of_study(study).broken(trial.metrics)}
-    ended = [
-        trial
-        for trial in trials
-        if trial.status in ("complete", "pruned", "failed") and not trial.interrupted
-    ]
+    ended = [trial for trial in trials if trial.is_over]
     return [
         sign * trial.value
         if trial.status == "complete" and trial.value is not None and trial.number in kept

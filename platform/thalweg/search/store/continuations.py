@@ -1,4 +1,4 @@
-"""Continuations: an interrupted trial continues as a new trial under a new number."""
+"""Continuations: a trial that was interrupted, or stopped and promoted, continues as a new one under a new number."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,7 @@ def continuation(
     """Returns the trial that continues another one.
 
     Args:
-        trial: The trial that was interrupted.
+        trial: The trial that was interrupted or is promoted.
         crashes: How often its parameters crashed their process.
         checkpoint: Checkpoint to resume from; None starts from scratch, without a curve.
         samples: Samples at the checkpoint, at which the curve is cut; None keeps all of it.

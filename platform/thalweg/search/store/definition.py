@@ -23,7 +23,7 @@ from thalweg.search.store.samplers import make_sampler
 
 IDENTITY = "identity"  # user attribute: what the checkpoints bear, wherever the study is moved or copied
 RECORD = "record"  # user attribute: the identity that it had before it was defined anew
-_SEARCH = ("sampler", "scheduler", "min_samples", "reduction_factor", "num_startup_trials")
+_SEARCH = ("sampler", "scheduler", "soft_ranking", "min_samples", "reduction_factor", "num_startup_trials")
 
 
 def open_study(storage: Any, name: str, space: Space, settle: Settle = lambda config: config) -> optuna.Study:

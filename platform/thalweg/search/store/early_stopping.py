@@ -11,7 +11,8 @@ against one that has, whatever becomes of both. Nor is one that costs more than 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import optuna
 from optuna.pruners import BasePruner, NopPruner
@@ -19,9 +20,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from thalweg.search.store.learning.rung_trust import RungTrust, is_judged
+from thalweg.search.store.learning.soft_ranking import margin
 from thalweg.search.store.records import BROKEN, CONTINUES
 from thalweg.stage_contract import Stage
-from thalweg.study import Study
+from thalweg.study import SchedulerName, Study
 from thalweg.training.schedule import Plan
 
 
@@ -34,51 +36,78 @@ class SuccessiveHalving(BasePruner):
     Args:
         rungs: Samples at which trials are compared, ascending.
         reduction_factor: One trial in this many continues.
+        soft: Whether a trial stops only if it is worse by more than the noise of an evaluation.
+        least: Trials that a rung lets pass however few reach it.
+        promotes: Whether a trial that was stopped goes on once its rung would let it pass.
     """
 
-    def __init__(self, rungs: Sequence[int], reduction_factor: int) -> None:
-        self._rungs = tuple(rungs)
+    def __init__(
+        self,
+        rungs: Sequence[int],
+        reduction_factor: int,
+        *,
+        soft: bool = False,
+        least: int = 1,
+        promotes: bool = False,
+    ) -> None:
+        self.rungs = tuple(rungs)
+        self.promotes = promotes
         self._reduction_factor = reduction_factor
+        self._soft = soft
+        self._least = least
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Returns whether a trial stops at its last evaluation."""
-        if not _at_a_rung(trial, self._rungs):
+        if not at_a_rung(trial, self.rungs):
             return False
         trials = study.get_trials(deepcopy=False)
-        return self._stops(trial, _lineage_ends(trials), study.direction)
+        return self._stops(trial, lineage_ends(trials), study.direction)
 
     def _stops(self, trial: FrozenTrial, rivals: Sequence[FrozenTrial], direction: StudyDirection) -> bool:
         rung = trial.last_step
         assert rung is not None
-        sign = 1.0 if direction == StudyDirection.MINIMIZE else -1.0
-        scores = sorted(
-            sign * rival.intermediate_values[rung]
-            for rival in rivals
-            if rung in rival.intermediate_values
-            and rival.number != trial.number
-            and is_judged(rival, rung)
-            and BROKEN not in rival.user_attrs
-        )
-        score = sign * trial.intermediate_values[rung]
-        num_better = sum(other < score for other in scores)
-        return num_better >= max(1, (len(scores) + 1) // self._reduction_factor)
+        all_there = [*(rival for rival in rivals if rival.number != trial.number), trial]
+        sign = sign_of(direction)
+        return sign * trial.intermediate_values[rung] > self.cutoff(rung, all_there, sign)
+
+    def cutoff(self, rung: int, trials: Sequence[FrozenTrial], sign: float, at_least: int = 0) -> float:
+        """Returns the loss up to which a rung lets trials pass.
+
+        Args:
+            rung: Samples at the rung.
+            trials: Trials of the study, an interrupted one and those that continue it as one.
+            sign: 1 if smaller values are better, else -1: a loss is a value times it.
+            at_least: Trials that pass however few have reached it, if more than `least`.
+        """
+        losses = losses_at(rung, trials, sign)
+        places = max(at_least, self.places(len(losses)))
+        return loss_in_place(losses, places) + self.margin(rung, trials)
+
+    def margin(self, rung: int, trials: Sequence[FrozenTrial]) -> float:
+        """Returns by how much a trial may be worse than the last that passes."""
+        return margin(trials, rung) if self._soft else 0.0
+
+    def places(self, num_there: int) -> int:
+        """Returns how many of the trials that have reached a rung pass it."""
+        return max(self._least, num_there // self._reduction_factor)
 
 
 class GuardedHalving(SuccessiveHalving):
     """Successive halving while its rungs rank trials about as the end does.
 
     The first three trials run to the end, and so do all while a rung's rank correlation with the end is low. They are
-    what it is measured by, so that rungs may stop trials again.
+    what it is measured by, so that rungs may stop trials again. It takes all that `SuccessiveHalving` takes.
 
     Args:
         rungs: Samples at which trials are compared, ascending.
         reduction_factor: One trial in this many continues.
     """
 
-    def _stops(self, trial: FrozenTrial, rivals: Sequence[FrozenTrial], direction: StudyDirection) -> bool:
-        rung = trial.last_step
-        assert rung is not None
-        return RungTrust(rivals, self._rungs).may_stop(rung) and super()._stops(trial, rivals, direction)
+    def cutoff(self, rung: int, trials: Sequence[FrozenTrial], sign: float, at_least: int = 0) -> float:
+        """Returns the loss up to which a rung lets trials pass: infinity if it may stop none."""
+        if not RungTrust(trials, self.rungs).may_stop(rung):
+            return math.inf
+        return super().cutoff(rung, trials, sign, at_least)
 
 
 class Hyperband(BasePruner):
@@ -90,10 +119,13 @@ class Hyperband(BasePruner):
     Args:
         rungs: Samples at which trials of the first bracket are compared, ascending.
         reduction_factor: One trial in this many continues.
+        soft: As for `SuccessiveHalving`.
     """
 
-    def __init__(self, rungs: Sequence[int], reduction_factor: int) -> None:
-        self._brackets = [SuccessiveHalving(rungs[skip:], reduction_factor) for skip in range(len(rungs) + 1)]
+    def __init__(self, rungs: Sequence[int], reduction_factor: int, *, soft: bool = False) -> None:
+        self._brackets = [
+            SuccessiveHalving(rungs[skip:], reduction_factor, soft=soft) for skip in range(len(rungs) + 1)
+        ]
         num = len(rungs)
         sizes = [
             math.ceil((num + 1) / (num - skip + 1) * reduction_factor ** (num - skip))
@@ -117,9 +149,9 @@ class Hyperband(BasePruner):
         first = first_numbers(trials)
         own = self.bracket(first[trial.number])
         pruner = self._brackets[own]
-        if not _at_a_rung(trial, pruner._rungs):
+        if not at_a_rung(trial, pruner.rungs):
             return False
-        rivals = [t for t in _lineage_ends(trials) if self.bracket(first[t.number]) == own]
+        rivals = [t for t in lineage_ends(trials) if self.bracket(first[t.number]) == own]
         return pruner._stops(trial, rivals, study.direction)
 
 
@@ -127,12 +159,14 @@ def make_pruner(study: Study) -> BasePruner:
     """Returns the pruner that a study's settings name."""
     if study.scheduler == "none" or not study.rungs:
         return NopPruner()
-    kinds = {
+    kinds: dict[SchedulerName, Callable[..., BasePruner]] = {
         "guarded_halving": GuardedHalving,
+        "guarded_promotion": partial(GuardedHalving, promotes=True),
         "successive_halving": SuccessiveHalving,
+        "promotion": partial(SuccessiveHalving, promotes=True, least=0),
         "hyperband": Hyperband,
     }
-    return kinds[study.scheduler](study.rungs, study.reduction_factor)
+    return kinds[study.scheduler](study.rungs, study.reduction_factor, soft=study.soft_ranking)
 
 
 def judged_from(stages: tuple[Stage, ...], study: Study) -> int:
@@ -154,13 +188,34 @@ def judged_from(stages: tuple[Stage, ...], study: Study) -> int:
     return study.samples
 
 
-def _at_a_rung(trial: FrozenTrial, rungs: Sequence[int]) -> bool:
+def at_a_rung(trial: FrozenTrial, rungs: Sequence[int]) -> bool:
     """Returns whether a trial is to be compared at its last evaluation."""
     reached = trial.last_step
     return reached is not None and reached in rungs and is_judged(trial, reached)
 
 
-def _lineage_ends(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+def sign_of(direction: StudyDirection) -> float:
+    """Returns what a value times it is a loss."""
+    return 1.0 if direction == StudyDirection.MINIMIZE else -1.0
+
+
+def losses_at(rung: int, trials: Sequence[FrozenTrial], sign: float) -> list[float]:
+    """Returns the losses of the trials that are compared at a rung, ascending."""
+    return sorted(
+        sign * trial.intermediate_values[rung]
+        for trial in trials
+        if rung in trial.intermediate_values and is_judged(trial, rung) and BROKEN not in trial.user_attrs
+    )
+
+
+def loss_in_place(losses: Sequence[float], place: int) -> float:
+    """Returns the loss in a place, 1 for the best: minus infinity for a place of 0, infinity for one that is free."""
+    if place < 1:
+        return -math.inf
+    return losses[place - 1] if place <= len(losses) else math.inf
+
+
+def lineage_ends(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Returns all trials but those that another one continues from their checkpoint."""
     continued = {t.user_attrs.get(CONTINUES) for t in trials if t.intermediate_values}
     return [trial for trial in trials if trial.number not in continued]

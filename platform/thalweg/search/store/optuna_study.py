@@ -45,6 +45,7 @@ from thalweg.search.store.records import (
     METRICS,
     OUTCOME,
     RESUMES,
+    SWITCH_S,
     StudyRecord,
     TrialRecord,
 )
@@ -80,7 +81,8 @@ class Proposal:
         number: Number within the study.
         params: The searched parameters.
         config: The configuration to train, with what it inherits from other studies.
-        continues: Number of the interrupted trial that it continues.
+        continues: Number of the trial that it continues: one that was interrupted, or stopped and promoted.
+        promoted: Whether that one was stopped.
         checkpoint: Checkpoint of that trial; None starts from scratch.
         curve: (samples, objective) that it inherits with the checkpoint.
         notes: Sentences for people about what it could not inherit.
@@ -90,9 +92,17 @@ class Proposal:
     params: Mapping[str, Any]
     config: FamilyConfig
     continues: int | None = None
+    promoted: bool = False
     checkpoint: str | None = None
     curve: tuple[tuple[int, float], ...] = ()
     notes: tuple[str, ...] = ()
+
+    def lineage(self) -> dict[str, str]:
+        """Returns tags that tell which trial it continues; none if it is new."""
+        if self.continues is None:
+            return {}
+        tags = {"continues": str(self.continues)}
+        return tags | ({"promoted_after": str(self.curve[-1][0])} if self.promoted and self.curve else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +129,9 @@ class _Live:
     earlier: float = 0.0  # seconds of the trial that it continues
     last: Report | None = None
     costs: Mapping[str, float] = field(default_factory=dict)  # known before training
+
+    def __post_init__(self) -> None:
+        self.goes_on = bool(self.steps)  # from a checkpoint, and has reported nothing new yet
 
     def seconds(self) -> float:
         return self.earlier + time.monotonic() - self.began
@@ -234,13 +247,13 @@ class Ledger:
         return list(self.read().trials)
 
     def num_open(self) -> int:
-        """Returns how many trials may still begin; interrupted and waiting ones do not count as begun."""
-        return max(0, self.space.study.num_trials - self._queue.num_taken())
+        """Returns how many trials may begin now; interrupted, waiting and promoted ones do not count as begun."""
+        return self._queue.num_open(self.space.study.num_trials)
 
     def ask(self) -> Proposal | Rejection:
-        """Begins a trial: an interrupted one, one of the study's first trials, or a new one.
+        """Begins a trial: an interrupted or promoted one, one of the study's first trials, or a new one.
 
-        An interrupted trial resumes from its newest undamaged checkpoint, with the curve up to it.
+        One that continues another resumes from its newest undamaged checkpoint, with the curve up to it.
         """
         asked = self._ask()
         while asked is None:
@@ -249,7 +262,7 @@ class Ledger:
 
     def _ask(self) -> Proposal | Rejection | None:
         """Begins a trial; None if it was put back to resume from an older checkpoint."""
-        trial = self._queue.take()
+        trial = self._queue.take(self.space.study.num_trials)
         attributes = trial.user_attrs
         frozen = self._queue.frozen(trial.number)
         curve = tuple(sorted(frozen.intermediate_values.items()))
@@ -269,20 +282,20 @@ class Ledger:
         found = self._queue.start(attributes, document)
         if curve and found.samples < curve[-1][0]:
             why = self._queue.put_back_earlier(trial.number, found)
-            reason = f"interrupted: {why}"
-            self._end(trial.number, "infrastructure", reason, goes_on=True)
+            self._end(trial.number, "infrastructure", f"interrupted: {why}", goes_on=True)
             return None
         trial.set_user_attr(CONFIG, document)
         if self._stages_of is not None:
             _judge_later(trial, self._stages_of(config), self.space.study)
         if found.skipped:
             self._queue.note_start(trial.number, found, "; ".join(found.skipped.values()))
-        trials = self._study.get_trials(deepcopy=False)
+        continues = continuations.last_begun(self._study.get_trials(deepcopy=False), trial.number)
         return Proposal(
             number=trial.number,
             params=trial.params,
             config=config,
-            continues=continuations.last_begun(trials, trial.number),
+            continues=continues,
+            promoted=continues is not None and self._queue.frozen(continues).state == TrialState.PRUNED,
             checkpoint=str(found.folder) if found.folder else None,
             curve=curve,
             notes=self._queue.notes(),
@@ -308,6 +321,7 @@ class Ledger:
         if step in live.steps:
             return False
         live.steps.add(step)
+        _note_switch(live, report)
         live.trial.report(report.value, step)
         return True
 
@@ -367,13 +381,18 @@ class Ledger:
 
     def _end(self, number: int, word: EndedAs, reason: str = "", *, goes_on: bool = False) -> None:
         live = self._live.get(number)
-        outcome = _outcome(live, reason) | {"ended_as": word}
-        if goes_on:
-            outcome["interrupted"] = True
+        outcome = _outcome(live, reason) | {"ended_as": word} | ({"interrupted": True} if goes_on else {})
         private_optuna.set_user_attr(self._study, self._queue.frozen(number), OUTCOME, outcome)
         value = live.last.value if word == "complete" and live and live.last else None
         self._study.tell(number, value, state=_STATES.get(word, TrialState.FAIL))
         self._live.pop(number, None)
+
+
+def expendable(ledger: Ledger, record: StudyRecord) -> list[TrialRecord]:
+    """Returns the trials of a study, as its record holds them, whose checkpoints may be deleted."""
+    study = ledger.space.study
+    hopeful = ledger._queue.promotions.hopeful(ledger._queue.num_new(study.num_trials))
+    return records.expendable(record, study.keep_checkpoints, hopeful)
 
 
 def extend(ledger: Ledger, trials: Sequence[Mapping[str, Any]]) -> None:
@@ -408,6 +427,16 @@ def _keep_checkpoint(live: _Live, report: Report) -> None:
     if checkpoint not in (None, live.checkpoint):
         live.trial.set_user_attr(CHECKPOINT, checkpoint)
         live.checkpoint = checkpoint
+
+
+def _note_switch(live: _Live, report: Report) -> None:
+    """Records what it cost to take up a trial that goes on from a checkpoint, at its first new report.
+
+    Before that one, a lane repeats the report of the checkpoint, with timings of then.
+    """
+    if live.goes_on and "prepare_s" in report.timings:
+        live.trial.set_user_attr(SWITCH_S, round(report.timings["prepare_s"], 3))
+    live.goes_on = False
 
 
 def _check_finite(study: Study, report: Report) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -43,6 +43,7 @@ BROKEN = "broken"  # user attribute: a bound of a cost that the trial breaks; it
 PROTOCOL = "protocol"  # user attribute of a study: hash of the protocol, and number of the first trial
 PROTOCOL_PARTS = "protocol_parts"  # user attribute of a study: what the hash is of
 CODE = "code"  # user attribute of a study: hashes of the modules, and the changes that were accepted
+SWITCH_S = "switch_s"  # user attribute: seconds that it cost to take up a trial from a checkpoint
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
@@ -75,7 +76,9 @@ class TrialRecord:
         checkpoint: Path of its newest checkpoint, or of the one that it resumes from.
         protocol: Hash of the evaluation protocol.
         interrupted: Whether it failed only because the search stopped; another trial continues it.
-        continues: Number of the interrupted trial that it continues.
+        continues: Number of the trial that it continues: one that was interrupted, or stopped at a rung and promoted.
+        promoted: Whether it was stopped at a rung, and another trial goes on from there.
+        switch_s: Seconds that it cost to take it up from a checkpoint; None if it began anew.
         started: When it began.
         ended: When it ended.
     """
@@ -95,8 +98,16 @@ class TrialRecord:
     interrupted: bool = False
     ended_as: EndedAs | None = None
     continues: int | None = None
+    promoted: bool = False
+    switch_s: float | None = None
     started: datetime | None = None
     ended: datetime | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended for good; no other trial continues it."""
+        ended = self.status in ("complete", "pruned", "failed")
+        return ended and not self.interrupted and not self.promoted
 
     @property
     def folders(self) -> frozenset[str]:
@@ -270,7 +281,8 @@ def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
     if definition is None:
         raise StudyError(f"study {study.study_name!r} was not made by thalweg; give this one another name")
     stored = study.trials if isinstance(study, StoredStudy) else study.get_trials(deepcopy=False)
-    trials = tuple(record(trial, directory) for trial in stored)
+    continued = {trial.user_attrs.get(CONTINUES) for trial in stored}
+    trials = tuple(record(trial, directory, continued) for trial in stored)
     metrics = tuple(Metric(**known) for known in study.user_attrs.get(METRICS, ()))
     end = study.user_attrs.get(ENDED, {})
     ended = ": ".join(filter(None, (end.get("end"), end.get("reason"))))
@@ -287,8 +299,10 @@ def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
     )
 
 
-def record(trial: FrozenTrial | StoredTrial, directory: Path) -> TrialRecord:
-    """Turns a trial into a record."""
+def record(
+    trial: FrozenTrial | StoredTrial, directory: Path, continued: Collection[int | None]
+) -> TrialRecord:
+    """Turns a trial into a record; `continued` are the numbers of those that others continue."""
     checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     outcome = trial.user_attrs.get(OUTCOME, {})
     curve = tuple(sorted(trial.intermediate_values.items()))
@@ -308,6 +322,8 @@ def record(trial: FrozenTrial | StoredTrial, directory: Path) -> TrialRecord:
         interrupted=outcome.get("interrupted", False),
         ended_as=outcome.get("ended_as") or _ENDED_AS.get(trial.state),
         continues=trial.user_attrs.get(CONTINUES),
+        promoted=trial.state == journal_reader.PRUNED and trial.number in continued,
+        switch_s=trial.user_attrs.get(SWITCH_S),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
     )
@@ -333,14 +349,15 @@ def ranking(
     return [trial for *_, trial in sorted(scored, key=lambda item: item[:3])]
 
 
-def expendable(study: StudyRecord, keep: int) -> list[TrialRecord]:
+def expendable(study: StudyRecord, keep: int, hopeful: Collection[int] = ()) -> list[TrialRecord]:
     """Retention: returns the trials whose checkpoints may be deleted.
 
-    The checkpoints of running trials are kept, those of the best ``keep`` complete ones, and those of interrupted ones
-    until the trial that continues them has ended.
+    The checkpoints of running trials are kept, those of the best ``keep`` complete ones, those of interrupted ones
+    until the trial that continues them has ended, and those of ``hopeful`` ones, which may be promoted.
     """
     trials = study.trials
     needed = [*study.ranking()[:keep], *(t for t in trials if t.status in ("running", "waiting"))]
+    needed += [trial for trial in trials if trial.number in hopeful]
     # By the trial's folder: the trial that continues it may have found a newer checkpoint there.
     kept = {name for trial in needed for name in trial.folders}
     return [trial for trial in trials if kept.isdisjoint(trial.folders)]

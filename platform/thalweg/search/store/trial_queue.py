@@ -1,4 +1,4 @@
-"""The queue of a study's waiting trials: interrupted ones go on before new ones begin."""
+"""The queue of a study's waiting trials: interrupted and promoted ones go on before new ones begin."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,18 +8,22 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.store import continuations, private_optuna
-from thalweg.search.store.records import CHECKPOINT, CONTINUES, OUTCOME, RESUMES
+from thalweg.search.store.learning.promotion import Promotions, checkpoint_of
+from thalweg.search.store.records import CONTINUES, OUTCOME, RESUMES
 from thalweg.training.checkpoints.places import relative, resolve
 from thalweg.training.checkpoints.state import FROM_BEFORE, Found, newest_whole
 
 
 class TrialQueue:
-    """Continues interrupted trials, finds the checkpoints that they resume from, and puts trials back.
+    """Continues interrupted and promoted trials, finds the checkpoints that they resume from, and puts trials back.
 
     Args:
         study: The study.
         directory: Its folder.
         identity: Identifier in the study's checkpoints.
+
+    Attributes:
+        promotions: The trials that may be promoted.
     """
 
     def __init__(self, study: optuna.Study, directory: Path, identity: str) -> None:
@@ -27,13 +31,20 @@ class TrialQueue:
         self._directory = directory
         self._identity = identity
         self._notes: list[str] = []
+        self.promotions = Promotions(study, directory, identity)
 
-    def take(self) -> optuna.Trial:
-        """Begins a trial: one that was interrupted, one of the study's first trials, or a new one."""
-        return self._continued() or self._study.ask()
+    def take(self, num_trials: int) -> optuna.Trial:
+        """Begins a trial: one that was interrupted or is promoted, one of the study's first trials, or a new one."""
+        return self._continued() or self._promoted(num_trials) or self._study.ask()
+
+    def _promoted(self, num_trials: int) -> optuna.Trial | None:
+        """Begins a trial that goes on from the rung that stopped it, if there is one to promote."""
+        for trial in self.promotions.ready(self.num_new(num_trials))[:1]:
+            self._study.add_trial(continuations.continuation(trial, 0, checkpoint_of(trial)))
+        return self._continued()
 
     def _continued(self) -> optuna.Trial | None:
-        """Begins an interrupted trial, if one waits: the one that began first."""
+        """Begins a trial that continues another, if one waits: the one that began first."""
         for waiting in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             if CONTINUES in waiting.user_attrs:
                 return private_optuna.take_up(self._study, waiting)
@@ -63,8 +74,7 @@ class TrialQueue:
             crashes = continuations.crashes(trial) + int(crashed)
             goes_on = crashes <= max_retries
             if trial.number not in continued and goes_on:
-                checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
-                self._study.add_trial(continuations.continuation(trial, crashes, checkpoint))
+                self._study.add_trial(continuations.continuation(trial, crashes, checkpoint_of(trial)))
             # Queued first: a process that dies between the two only ends the trial when it is repeated.
             yield trial.number, reason if goes_on else f"{reason} {crashes} times", goes_on
 
@@ -94,7 +104,7 @@ class TrialQueue:
 
     def notes(self) -> tuple[str, ...]:
         """Returns what was noted since the last call."""
-        notes, self._notes = self._notes, []
+        notes, self._notes = [*self._notes, *self.promotions.notes()], []
         return tuple(notes)
 
     def seconds_before(self, attributes: Mapping[str, Any]) -> float:
@@ -103,12 +113,22 @@ class TrialQueue:
             return 0.0
         return float(self.frozen(attributes[CONTINUES]).user_attrs.get(OUTCOME, {}).get("seconds", 0.0))
 
-    def num_taken(self) -> int:
-        """Returns how many trials count for the study's number of trials: interrupted and waiting ones do not."""
-        return sum(
-            trial.state != TrialState.WAITING and not trial.user_attrs.get(OUTCOME, {}).get("interrupted")
-            for trial in self._study.get_trials(deepcopy=False)
+    def num_new(self, num_trials: int) -> int:
+        """Returns how many of a study's trials have not begun; interrupted, waiting and promoted ones do not count."""
+        trials = self._study.get_trials(deepcopy=False)
+        continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
+        taken = sum(
+            trial.state != TrialState.WAITING
+            and not trial.user_attrs.get(OUTCOME, {}).get("interrupted")
+            and not (trial.state == TrialState.PRUNED and trial.number in continued)
+            for trial in trials
         )
+        return max(0, num_trials - taken)
+
+    def num_open(self, num_trials: int) -> int:
+        """Returns how many trials may begin now: those that have not, and those that may be promoted."""
+        num_new = self.num_new(num_trials)
+        return num_new + len(self.promotions.ready(num_new))
 
     def frozen(self, number: int) -> FrozenTrial:
         """Returns a trial as the storage holds it."""

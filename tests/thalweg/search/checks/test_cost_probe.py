@@ -37,6 +37,12 @@ def test_the_smallest_and_the_largest_configuration_are_probed(examine: Examine)
     assert found.told.startswith(f"{parameters(8):,} to {parameters(16):,} parameters, ")
 
 
+def test_checkpoints_of_trials_that_may_be_promoted_take_space(examine: Examine) -> None:
+    """Of 12 trials, at most 12 / 3 + 12 / 9 + ... = 6 wait with one."""
+    found = judge_cost(examine(widths, num_trials=12, scheduler="promotion"), Deadline(60))
+    assert found.numbers["disk_mib"] == pytest.approx((7 + 6) * parameters(16) * 16 / 2**20)
+
+
 def test_activations_are_what_the_backward_pass_needs() -> None:
     weight, inputs = torch.ones(3, 5, requires_grad=True), torch.ones(7, 3)
     activations = Activations()

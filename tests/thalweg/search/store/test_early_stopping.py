@@ -298,6 +298,8 @@ def test_a_continued_trial_keeps_its_bracket() -> None:
     [
         ({}, GuardedHalving),
         ({"scheduler": "successive_halving"}, SuccessiveHalving),
+        ({"scheduler": "promotion"}, SuccessiveHalving),
+        ({"scheduler": "guarded_promotion"}, GuardedHalving),
         ({"scheduler": "hyperband"}, Hyperband),
         ({"scheduler": "none"}, optuna.pruners.NopPruner),
         ({"min_samples": 900}, optuna.pruners.NopPruner),
@@ -305,4 +307,7 @@ def test_a_continued_trial_keeps_its_bracket() -> None:
 )
 def test_schedulers_are_made_by_name(changes: dict[str, Any], kind: type) -> None:
     settings = {"metric": "loss", "mode": "min", "samples": 900, "num_evaluations": 9, **changes}
-    assert type(make_pruner(Study(**settings))) is kind
+    study = Study(**settings)
+    pruner = make_pruner(study)
+    assert type(pruner) is kind
+    assert getattr(pruner, "promotes", False) == study.promotes

@@ -1,1 +1,1 @@
-"""What the default search learns from trials that were stopped: how far a rung tells the end, and what it tells."""
+"""What a search learns from trials that were stopped: how far a rung tells the end, and which of them should go on."""

@@ -69,6 +69,16 @@ def rung_correlations(trials: Sequence[TrialRecord]) -> dict[int, float]:
     return {rung: value for rung, value in found.items() if value is not None}
 
 
+def switch_costs(trials: Sequence[TrialRecord]) -> dict[int, float]:
+    """Returns the seconds that it cost to take up each promoted trial, by the number under which it went on."""
+    promoted = {trial.number for trial in trials if trial.promoted}
+    return {
+        trial.number: trial.switch_s
+        for trial in trials
+        if trial.continues in promoted and trial.switch_s is not None
+    }
+
+
 class RungTrust:
     """What the trials that ran to the end say about a study's rungs.
 
