@@ -12,7 +12,8 @@ from families.toy.task import ToyTask
 from thalweg import contract
 from thalweg.contract import Metric
 from thalweg.search.space import load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 
 RUNS = Path("thalweg_runs")
 PROTOCOL = {"family": "families.toy", "data": "waves-1", "num_val_samples": 21, "reference": {"split": "val"}}

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from thalweg.events import StudyStarted
 from thalweg.search.space import load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import StudyRecord, TrialRecord
 
 

@@ -73,9 +73,7 @@ def search(
 
     The same command again continues a study that was stopped, `--dataset` and `--samples` included, for a study keeps
     both; `--trials` with a larger number extends one that is complete. The first Ctrl-C lets each running trial reach
-    its next evaluation, the second stops at once.
-
-    Next: `thalweg ui`, `thalweg best STUDY`.
+    its next evaluation, the second stops at once. Next: `thalweg ui`, `thalweg best STUDY`.
     """
     console = terminal()
     settings: dict[str, Any] = {"num_trials": trials, "max_hours": max_hours, "num_lanes": lanes}

@@ -13,7 +13,8 @@ from thalweg.errors import ConstraintError, OutputError, StudyError, TrialError
 from thalweg.events import EndedAs, Event, Notice, TrialEnded, TrialProgress, TrialStarted, ended_by
 from thalweg.files import is_full_disk
 from thalweg.search.store.multi_objective.constraints import Constraints
-from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal, Rejection
 from thalweg.study import Study
 from thalweg.training.checkpoints.places import relative
 from thalweg.training.messages import Refusal, Report

@@ -7,28 +7,21 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from thalweg import discovery
-from thalweg.config import FamilyConfig, active, nested_leaves, parse
-from thalweg.errors import ConfigError, OutputError, StudyError
+from thalweg.config import FamilyConfig
+from thalweg.errors import OutputError, StudyError
 from thalweg.events import (
-    BaselineEvaluated,
-    Event,
     Listener,
     Notice,
     StudyEnded,
     StudyExtended,
     StudyStarted,
-    TrialEnded,
-    TrialKept,
-    TrialProgress,
-    TrialStarted,
 )
 from thalweg.files import discard, writing
 from thalweg.lanes.causes_of_death import in_words
@@ -40,21 +33,22 @@ from thalweg.search.controller import StudyController
 from thalweg.search.overrides import options_of
 from thalweg.search.preflight import Prepared, costs_of
 from thalweg.search.provenance import provenance, settings_told
+from thalweg.search.publishing.broadcast import Broadcast
 from thalweg.search.stopping import limits
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.learning import earlier_studies
 from thalweg.search.store.learning.earlier_studies import taught
 from thalweg.search.store.learning.rung_trust import rung_correlations, switch_costs
-from thalweg.search.store.multi_objective.admission import lacking
-from thalweg.search.store.optuna_study import Ledger, Proposal, expendable
+from thalweg.search.store.optuna_study import Ledger
 from thalweg.search.store.optuna_study import extend as extend_study
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.search.store.storage import RUNS
 from thalweg.search.store.warm_start import StartingPoints, tags
 from thalweg.stage_contract import Stage
 from thalweg.study_folder import StudyFolder, checkpoints_of
 from thalweg.training import baselines
-from thalweg.training.checkpoints.places import lies_in, relative, remove
+from thalweg.training.checkpoints.places import lies_in
 
 Extend = Callable[[StudyRecord], Sequence[Mapping[str, Any]]]
 """Returns the parameter sets that a study is to try next, from its trials so far; none if it has enough."""
@@ -101,70 +95,6 @@ class Options:
     def starting_points(self) -> StartingPoints:
         """The starting points of the study's configurations."""
         return StartingPoints(self.directory, own=self.name, storage=self.storage)
-
-
-class Broadcast:
-    """Passes events to listeners, publishes baselines, and deletes checkpoints that need not be kept.
-
-    Args:
-        ledger: The ledger of the study.
-        listeners: Receivers of each event.
-        directory: Folder of the study.
-
-    Attributes:
-        any_trained: Whether a lane has reported an evaluation.
-    """
-
-    def __init__(self, ledger: Ledger, listeners: Sequence[Listener], directory: Path) -> None:
-        self._ledger = ledger
-        self._listeners = listeners
-        self._folder = StudyFolder(directory)
-        self._baselines_told = False
-        self.any_trained = False
-
-    def __call__(self, event: Event) -> None:
-        """Publishes one event."""
-        if isinstance(event, TrialProgress) and event.timings:  # without them: inherited with a checkpoint
-            self.any_trained = True
-        if isinstance(event, TrialProgress | TrialEnded) and not self._baselines_told:
-            self.tell_baselines()
-        if isinstance(event, TrialEnded):
-            record = self._ledger.read()
-            self._delete_expendable(record)
-            self.tell(lacking(record))
-        if isinstance(event, StudyEnded):
-            with suppress(OutputError, StudyError):  # the storage may be what ended the search
-                self._tell_kept()
-        for listener in self._listeners:
-            listener.handle(event)
-        if isinstance(event, StudyStarted):
-            self.tell_baselines()  # those of an earlier session
-            self._tell_kept()
-
-    def tell(self, sentences: Iterable[str]) -> None:
-        """Publishes sentences for people as notices."""
-        for text in sentences:
-            self(Notice(text=text))
-
-    def tell_baselines(self) -> None:
-        """Publishes the baselines if they are known."""
-        found = baselines.read(self._folder.checkpoints)
-        if found is None:
-            return
-        self._baselines_told = True
-        for name, metrics in found.items():
-            self(BaselineEvaluated(name=name, metrics=metrics))
-
-    def _tell_kept(self) -> None:
-        record = self._ledger.read()
-        for trial in record.trials:
-            if trial.status in ("complete", "pruned", "failed"):
-                self(kept(trial, self._ledger.space.config_type, record.broken(trial)))
-
-    def _delete_expendable(self, record: StudyRecord) -> None:
-        for trial in expendable(self._ledger, record):
-            for name in trial.folders:
-                remove(self._folder.trial(name), self._folder.path)
 
 
 def search(
@@ -446,51 +376,6 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         identity=ledger.record_identity,
         is_new=ledger.is_new,
     )
-
-
-def kept(trial: TrialRecord, config_type: type[FamilyConfig], breaks: str = "") -> TrialKept:
-    """Returns the event that describes an ended trial, for listeners that may have missed its own events."""
-    assert trial.status in ("complete", "pruned", "failed")
-    tags = {"seed": trial.config.get("seed"), "continues": trial.continues, "protocol_hash": trial.protocol}
-    reason = trial.reason
-    if not trial.interrupted and reason.startswith("interrupted"):
-        reason = reason.replace("interrupted", "given up", 1)  # the word alone would promise a continuation
-    return TrialKept(
-        began=TrialStarted(
-            number=trial.number,
-            params=trial.params,
-            config=_active(trial.config, config_type),
-            tags={name: str(value) for name, value in tags.items() if value is not None},
-            documents={"config.json": json.dumps(dict(trial.config), indent=2)},
-        ),
-        curve=trial.curve,
-        metrics=trial.metrics,
-        ended=TrialEnded(
-            number=trial.number,
-            status=trial.status,
-            value=trial.value,
-            samples=trial.samples,
-            seconds=trial.seconds,
-            reason=reason,
-            ended_as=trial.ended_as,
-            checkpoint=relative(trial.checkpoint) if trial.checkpoint else None,
-            breaks=breaks if trial.status == "complete" else "",
-        ),
-        began_ms=_milliseconds(trial.started or trial.ended),
-        ended_ms=_milliseconds(trial.ended),
-    )
-
-
-def _active(config: Mapping[str, Any], config_type: type[FamilyConfig]) -> dict[str, Any]:
-    """Returns the knobs of a recorded configuration that change something; all if the family has changed since."""
-    try:
-        return active(parse(config_type, dict(config))) if config else {}
-    except ConfigError:
-        return nested_leaves(config)
-
-
-def _milliseconds(moment: datetime | None) -> int:
-    return int(1000 * (moment.timestamp() if moment else time.time()))
 
 
 def _make_writable(directory: Path) -> None:

@@ -21,7 +21,8 @@ from thalweg import discovery
 from thalweg.search import run as search_run
 from thalweg.search.controller import StudyController
 from thalweg.search.space import load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import StudyRecord
 from thalweg.search.train_one import Single, choose, train
 from thalweg.training.hold_out import evaluate

@@ -13,7 +13,8 @@ from families.toy.config import Toy
 from families.toy.task import ToyTask
 from thalweg import contract, discovery
 from thalweg.search.space import load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 
 HEAVY = ("torch", "ray", "optuna", "mlflow", "pandas", "deepspeed", "sqlalchemy")
 LIGHT = (

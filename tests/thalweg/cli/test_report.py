@@ -20,7 +20,8 @@ from thalweg.cli.app import app
 from thalweg.contract import Metric
 from thalweg.events import StudyStarted
 from thalweg.search.space import load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import StudyRecord, read_study
 from thalweg.tracking.spool import Moment, Spool
 

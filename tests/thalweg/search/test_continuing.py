@@ -9,7 +9,8 @@ import pytest
 from kept import evaluated, keep
 
 from thalweg.search.space import Space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.training.checkpoints.state import STATE, TrainingState
 
 Make = Callable[..., Space]

@@ -15,8 +15,8 @@ import pytest
 from thalweg.errors import ConfigError, SpaceError, ThalwegError
 from thalweg.search.replay import AskedTrial, RecordedTrial
 from thalweg.search.space import Space, load_space, probe
-from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
-from thalweg.search.store.proposals import ProposedTrial
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal, ProposedTrial, Rejection
 from thalweg.search.store.storage import open_storage
 from thalweg.training import baselines
 

@@ -15,7 +15,8 @@ from thalweg.errors import OutputError, SpaceError, StudyError
 from thalweg.events import Event, Notice, TrialEnded, TrialProgress, TrialStarted
 from thalweg.search.controller import StudyController
 from thalweg.search.space import Space, load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal, extend
+from thalweg.search.store.optuna_study import Ledger, extend
+from thalweg.search.store.proposals import Proposal
 from thalweg.training.messages import Refusal
 
 Make = Callable[..., Space]

@@ -22,9 +22,11 @@ from thalweg.search import run
 from thalweg.search.controller import StudyController
 from thalweg.search.overrides import overridden
 from thalweg.search.preflight import Prepared, prepare
-from thalweg.search.run import Broadcast, Options, search
+from thalweg.search.publishing.broadcast import Broadcast, kept
+from thalweg.search.run import Options, search
 from thalweg.search.space import load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import CHECKPOINT
 from thalweg.tracking.recorder import MLflowRecorder
 
@@ -220,7 +222,7 @@ def test_a_continued_study_tells_what_its_storage_holds_when_it_begins_and_when_
 def test_what_is_told_of_a_checkpoint_holds_wherever_the_study_lies(tmp_path: Path) -> None:
     best = _complete(tmp_path / "toys", 0.5)
     ledger = Ledger.open(tmp_path / "toys", "toys", load_space("spaces.toys"))
-    told = run.kept(ledger.trials()[0], ledger.space.config_type)
+    told = kept(ledger.trials()[0], ledger.space.config_type)
     ledger.close()
     assert told.ended.checkpoint == str(best.relative_to(tmp_path / "toys"))
 

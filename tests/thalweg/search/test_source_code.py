@@ -13,7 +13,8 @@ from thalweg.scaffold.new_family import write_family
 from thalweg.scaffold.new_space import write_space
 from thalweg.search.source_code import SourceCode, source_code
 from thalweg.search.space import load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 
 
 @pytest.fixture

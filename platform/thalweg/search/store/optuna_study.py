@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric
-from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError, ThalwegError
+from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError
 from thalweg.events import EndedAs, StudyEnded
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
@@ -35,7 +35,7 @@ from thalweg.search.store.definition import (
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.growing.rebuilding import finish_rebuilding
 from thalweg.search.store.multi_objective.admission import CostsOf, check_affordable, note_broken, unknown
-from thalweg.search.store.proposals import ProposedTrial
+from thalweg.search.store.proposals import Proposal, ProposedTrial, Rejection
 from thalweg.search.store.records import (
     CHECKPOINT,
     CONFIG,
@@ -71,53 +71,6 @@ _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 StagesOf = Callable[[Any], tuple[Stage, ...]]
 """Returns the stages of a configuration."""
 _STATES: Mapping[EndedAs, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Proposal:
-    """A trial that begins.
-
-    Attributes:
-        number: Number within the study.
-        params: The searched parameters.
-        config: The configuration to train, with what it inherits from other studies.
-        continues: Number of the trial that it continues: one that was interrupted, or stopped and promoted.
-        promoted: Whether that one was stopped.
-        checkpoint: Checkpoint of that trial; None starts from scratch.
-        curve: (samples, objective) that it inherits with the checkpoint.
-        notes: Sentences for people about what it could not inherit.
-    """
-
-    number: int
-    params: Mapping[str, Any]
-    config: FamilyConfig
-    continues: int | None = None
-    promoted: bool = False
-    checkpoint: str | None = None
-    curve: tuple[tuple[int, float], ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def lineage(self) -> dict[str, str]:
-        """Returns tags that tell which trial it continues; none if it is new."""
-        if self.continues is None:
-            return {}
-        tags = {"continues": str(self.continues)}
-        return tags | ({"promoted_after": str(self.curve[-1][0])} if self.promoted and self.curve else {})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rejection:
-    """A trial that failed before it began: the space refused its parameters, or a study to start from is missing.
-
-    Attributes:
-        number: Number within the study.
-        params: The parameters that the space had asked for until then.
-        error: The error that was raised.
-    """
-
-    number: int
-    params: Mapping[str, Any]
-    error: ThalwegError
 
 
 @dataclass

@@ -1,17 +1,66 @@
-"""Answers a search space with Optuna's proposals, under the same checks as `thalweg.search.replay`."""
+"""Proposals of a study, which its search space may reject, and how Optuna's become answers to the space."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
 
-from thalweg.errors import SpaceError
+from thalweg.config import FamilyConfig
+from thalweg.errors import SpaceError, ThalwegError
 from thalweg.search.domains import ChoiceSet, Domain, Record
 from thalweg.search.replay import AskedTrial, accept
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A trial that begins.
+
+    Attributes:
+        number: Number within the study.
+        params: The searched parameters.
+        config: The configuration to train, with what it inherits from other studies.
+        continues: Number of the trial that it continues: one that was interrupted, or stopped and promoted.
+        promoted: Whether that one was stopped.
+        checkpoint: Checkpoint of that trial; None starts from scratch.
+        curve: (samples, objective) that it inherits with the checkpoint.
+        notes: Sentences for people about what it could not inherit.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    config: FamilyConfig
+    continues: int | None = None
+    promoted: bool = False
+    checkpoint: str | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def lineage(self) -> dict[str, str]:
+        """Returns tags that tell which trial it continues; none if it is new."""
+        if self.continues is None:
+            return {}
+        tags = {"continues": str(self.continues)}
+        return tags | ({"promoted_after": str(self.curve[-1][0])} if self.promoted and self.curve else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """A trial that failed before it began: the space refused its parameters, or a study to start from is missing.
+
+    Attributes:
+        number: Number within the study.
+        params: The parameters that the space had asked for until then.
+        error: The error that was raised.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    error: ThalwegError
+
+
 class ProposedTrial(AskedTrial):
-    """A trial whose values Optuna proposes.
+    """A trial whose values Optuna proposes, under the same checks as `thalweg.search.replay`.
 
     Args:
         trial: The trial that Optuna began.

@@ -14,7 +14,8 @@ from thalweg.events import Event
 from thalweg.search.controller import StudyController
 from thalweg.search.space import Space
 from thalweg.search.store import database, storage
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import read_study
 
 Make = Callable[..., Space]

@@ -8,7 +8,8 @@ from kept import evaluated
 
 from thalweg.errors import StudyError
 from thalweg.search.space import Space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 
 Make = Callable[..., Space]
 Open = Callable[..., Ledger]

@@ -21,7 +21,8 @@ from thalweg.search.store.early_stopping import (
     judged_from,
     make_pruner,
 )
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.stage_contract import Stage
 from thalweg.study import Study
 

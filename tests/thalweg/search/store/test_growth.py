@@ -15,7 +15,8 @@ from thalweg.search.space import Space, load_space
 from thalweg.search.store import private_optuna
 from thalweg.search.store.definition import IDENTITY
 from thalweg.search.store.growing import rebuilding
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import read_study
 from thalweg.study import SamplerName
 

@@ -11,7 +11,8 @@ from thalweg.errors import OutputError, StudyError
 from thalweg.events import Event, TrialEnded
 from thalweg.search.controller import StudyController
 from thalweg.search.space import Space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import read_study
 
 JOURNAL = "journal.log"

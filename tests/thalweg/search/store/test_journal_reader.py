@@ -27,7 +27,8 @@ from thalweg.search.space import Space
 from thalweg.search.store import journal
 from thalweg.search.store.journal import Journal
 from thalweg.search.store.journal_reader import Clock
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import (
     CHECKPOINT,
     CONTINUES,

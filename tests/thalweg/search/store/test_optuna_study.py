@@ -15,7 +15,8 @@ from kept import evaluated, keep
 
 from thalweg.errors import NonFiniteError, SpaceError, StudyError, TrialError
 from thalweg.search.space import Space, load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal, Rejection
 from thalweg.search.store.records import expendable, read_study
 from thalweg.search.store.storage import close_storage, open_storage
 

@@ -11,7 +11,8 @@ from kept import evaluated, keep
 
 from thalweg.events import EndedAs
 from thalweg.search.space import Space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import StudyRecord
 from thalweg.search.store.samplers import SAMPLERS, make_sampler
 from thalweg.study import SamplerName, SchedulerName, Study

@@ -21,7 +21,8 @@ from thalweg.console.best_view import show_best
 from thalweg.errors import ConfigError, OutputError, StudyError
 from thalweg.search.preflight import prepare
 from thalweg.search.space import Space, load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal, Rejection
 from thalweg.search.store.warm_start import StartingPoints, inherit, tags
 from thalweg.search.train_one import choose, train
 from thalweg.study import Trial

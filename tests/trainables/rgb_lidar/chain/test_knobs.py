@@ -10,7 +10,8 @@ from thalweg.config import flat
 from thalweg.events import Event, TrialStarted
 from thalweg.search.controller import StudyController
 from thalweg.search.space import load_space
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from trainables.rgb_lidar.chain.knobs import MAKES, NEEDS, STAGES, ChainKnobs, ProjectorKnobs, SimilarityKnobs
 from trainables.rgb_lidar.config import PRESETS, RGBLidar
 

@@ -14,7 +14,8 @@ from kept import evaluated
 from thalweg.errors import StudyError
 from thalweg.search.space import Space
 from thalweg.search.store.learning.earlier_studies import drawn_guess, guesses, taught
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import read_study
 from thalweg.search.store.samplers import make_sampler
 from thalweg.study import Lesson, Study

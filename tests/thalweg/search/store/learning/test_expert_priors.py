@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from thalweg.errors import ConfigError
 from thalweg.search.space import Space, load_space, probe
 from thalweg.search.store.learning.expert_priors import drawn, share_from_prior
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.samplers import make_sampler
 from thalweg.study import Prior, Study
 

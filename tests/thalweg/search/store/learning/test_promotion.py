@@ -18,7 +18,8 @@ from thalweg.search.controller import StudyController
 from thalweg.search.space import Space
 from thalweg.search.store.early_stopping import GuardedHalving, SuccessiveHalving
 from thalweg.search.store.learning.promotion import hopeful, promotable
-from thalweg.search.store.optuna_study import Ledger, Proposal, expendable
+from thalweg.search.store.optuna_study import Ledger, expendable
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import TrialRecord
 
 Make = Callable[..., Space]

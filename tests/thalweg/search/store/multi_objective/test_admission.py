@@ -9,7 +9,8 @@ from thalweg.errors import ConstraintError
 from thalweg.search.controller import MAX_TOO_LARGE, StudyController
 from thalweg.search.space import Space
 from thalweg.search.store.multi_objective.admission import lacking
-from thalweg.search.store.optuna_study import Ledger, Proposal, Rejection
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal, Rejection
 
 SIZE = "cost/num_parameters"
 SECONDS = "cost/epoch_s"

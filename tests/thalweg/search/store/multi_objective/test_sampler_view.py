@@ -14,7 +14,8 @@ from thalweg.analysis.pareto.hypervolume import hypervolume
 from thalweg.search.space import Space
 from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.multi_objective.sampler_view import seen_by_samplers
-from thalweg.search.store.optuna_study import Ledger, Proposal
+from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import OUTCOME, StudyRecord
 from thalweg.search.store.samplers import make_sampler
 from thalweg.study import SamplerName, Study

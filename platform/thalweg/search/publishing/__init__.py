@@ -1,0 +1,1 @@
+"""What a study tells its listeners."""
