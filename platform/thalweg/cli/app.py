@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from thalweg.cli import check, confirm, data, look, new, results, search, show, train
+from thalweg.cli import check, confirm, data, look, new, reproduce, results, search, show, train
 from thalweg.errors import ThalwegError
 from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, signal_of
@@ -86,6 +86,7 @@ _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
         search.search,
         confirm.confirm,
         train.train,
+        reproduce.reproduce,
         results.best,
         results.ui,
         show.show,

@@ -8,6 +8,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from thalweg.training.guards.software import processor
+
 
 def provenance() -> dict[str, str]:
     """Returns the provenance of a result: versions of the code and of its libraries, commit and machine."""
@@ -22,14 +24,5 @@ def provenance() -> dict[str, str]:
     if commit.returncode == 0:
         found["code_version"] = commit.stdout.strip()
     found["python"] = platform.python_version()
-    found["hardware"] = f"{os.cpu_count()} x {_processor()}"
+    found["hardware"] = f"{os.cpu_count()} x {processor()}"
     return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

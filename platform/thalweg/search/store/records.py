@@ -33,11 +33,13 @@ FOLDER = "folder"  # user attribute of a study in a database: its folder when it
 CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
 CHECKPOINT = "checkpoint"  # user attribute: the trial's own checkpoint, relative to the study's folder
 ENDED = "ended"  # user attribute of a study: how its last session ended, and why
+CODE = "code"  # user attribute of a study: hashes of its modules, and the changes that were accepted
 METRICS = "metrics"  # user attribute of a study: what its family declares
 CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
 JUDGED_FROM = (
     "judged_from"  # user attribute: samples before which a trial in stages is not compared with others
 )
+TRAINED = "trained"  # user attribute: circumstances of its training, see `search.reproduction.circumstances`
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
@@ -73,6 +75,7 @@ class TrialRecord:
         continues: Number of the interrupted trial that it continues.
         started: When it began.
         ended: When it ended.
+        trained: Circumstances of its training, see `search.reproduction.circumstances`; none by earlier versions.
     """
 
     number: int
@@ -92,6 +95,7 @@ class TrialRecord:
     continues: int | None = None
     started: datetime | None = None
     ended: datetime | None = None
+    trained: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def folders(self) -> frozenset[str]:
@@ -124,6 +128,7 @@ class StudyRecord:
         definition: Space, family, metric, mode, samples and settings of its last run.
         trials: All trials in the order of their numbers.
         metrics: Metrics that its family declared when it was last run; empty if an earlier version of Thalweg ran it.
+        code: Hashes of its modules, and the changes that were accepted; empty if an earlier version ran it.
         ended: How its last session ended, and why; empty while its first one runs, and if an earlier version ran it.
     """
 
@@ -132,6 +137,7 @@ class StudyRecord:
     trials: tuple[TrialRecord, ...] = ()
     metrics: tuple[Metric, ...] = ()
     ended: str = ""
+    code: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def mode(self) -> Mode:
@@ -241,7 +247,12 @@ def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
     end = study.user_attrs.get(ENDED, {})
     ended = ": ".join(filter(None, (end.get("end"), end.get("reason"))))
     return StudyRecord(
-        name=study.study_name, definition=definition, trials=trials, metrics=metrics, ended=ended
+        name=study.study_name,
+        definition=definition,
+        trials=trials,
+        metrics=metrics,
+        ended=ended,
+        code=study.user_attrs.get(CODE, {}),
     )
 
 
@@ -268,6 +279,7 @@ def record(trial: FrozenTrial | StoredTrial, directory: Path) -> TrialRecord:
         continues=trial.user_attrs.get(CONTINUES),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        trained=tuple(trial.user_attrs.get(TRAINED, ())),
     )
 
 

@@ -7,12 +7,11 @@ import optuna
 
 from thalweg.errors import StudyError, TrialError
 from thalweg.search.store.definition import any_trained
+from thalweg.search.store.records import CODE
 from thalweg.wording import counted, some
 
 PROTOCOL = "protocol"
 """User attribute of the study: hash of the protocol, and number of the first trial."""
-CODE = "code"
-"""User attribute of the study: hashes of the modules, and the changes that were accepted."""
 
 
 class StudyProtocol:
@@ -101,7 +100,9 @@ class StudyCode:
                     "--accept-code-change, which is recorded"
                 )
             number = len(self._study.get_trials(deepcopy=False))
-            changes.append({"from_trial": number, "modules": {name: now.get(name) for name in changed}})
+            before = {name: known["modules"].get(name) for name in changed}
+            now_of = {name: now.get(name) for name in changed}
+            changes.append({"from_trial": number, "modules": now_of, "before": before})
             yield f"trials from {number} on run other code, {told}; recorded"
         self._study.set_user_attr(CODE, {"modules": dict(now), "changes": changes})
 
