@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from thalweg.cli import check, confirm, data, look, new, reproduce, results, search, show, train
+from thalweg.cli import check, confirm, data, look, new, register, reproduce, results, search, show, train
 from thalweg.errors import ThalwegError
 from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, signal_of
@@ -88,6 +88,7 @@ _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
         train.train,
         reproduce.reproduce,
         results.best,
+        register.register,
         results.ui,
         show.show,
     ),
