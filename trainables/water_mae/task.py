@@ -23,6 +23,7 @@ from thalweg.contract import Indices, Keys, Measure, Outputs, SplitName, Task
 from thalweg.data.placement import fits
 from thalweg.errors import DataError
 from thalweg.hashing import digest, splitmix64
+from thalweg.serving.quantities import Arrays, Quantity
 from thalweg.stage_contract import ParameterGroup, Stage
 from trainables.water_mae.baselines import neighbour_ridge
 from trainables.water_mae.baselines.simple import all_baselines
@@ -44,6 +45,7 @@ from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.facts import facts_of, geometry_of, only
 from trainables.water_mae.model.loss import ContrastiveReconstruction, Reconstruction
+from trainables.water_mae.model.physical import Filler
 
 _logger = logging.getLogger(__name__)
 
@@ -256,6 +258,18 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         if self._forecasts and isinstance(model, forecast.Forecaster):
             found |= forecast.predict(model, batch)
         return found
+
+    def quantities(self, facts: Mapping[str, Any]) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+        """Returns fields and series, with gaps and filled."""
+        return self._filler(facts).quantities()
+
+    def predict_quantities(self, model: nn.Module, inputs: Arrays, facts: Mapping[str, Any]) -> Arrays:
+        """Fills gaps."""
+        return self._filler(facts).fill(model, inputs)
+
+    def _filler(self, facts: Mapping[str, Any]) -> Filler:
+        knobs = self.config
+        return Filler(self._modalities, facts, knobs.data.sequence_length, knobs.model.interpolate_anomalies)
 
     def protocol(self) -> Mapping[str, Any]:
         """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill.
