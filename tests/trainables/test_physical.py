@@ -12,6 +12,7 @@ from thalweg.datasets.making import make_world
 from thalweg.discovery import load_family
 from thalweg.errors import DataError
 from thalweg.inference import Exported, as_tensors
+from trainables.water_mae.model.physical import Filler
 
 pytestmark = pytest.mark.slow  # each makes a synthetic data set
 
@@ -115,7 +116,7 @@ def test_spheres_are_told_by_image_and_distances(find: Callable[..., Found]) -> 
 
 def test_gaps_of_rain_and_rivers_are_filled(find: Callable[..., Found]) -> None:
     found = find("water_mae")
-    batch, filler = found.batch(), found.task._filler(found.exported.facts)
+    batch, filler = found.batch(), Filler.of(found.task.config, found.exported.facts)
     with torch.inference_mode():
         predicted = found.model(batch)
     inputs, gaps = {}, {}

@@ -261,15 +261,11 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
 
     def quantities(self, facts: Mapping[str, Any]) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
         """Returns fields and series, with gaps and filled."""
-        return self._filler(facts).quantities()
+        return Filler.of(self.config, facts).quantities()
 
     def predict_quantities(self, model: nn.Module, inputs: Arrays, facts: Mapping[str, Any]) -> Arrays:
         """Fills gaps."""
-        return self._filler(facts).fill(model, inputs)
-
-    def _filler(self, facts: Mapping[str, Any]) -> Filler:
-        knobs = self.config
-        return Filler(self._modalities, facts, knobs.data.sequence_length, knobs.model.interpolate_anomalies)
+        return Filler.of(self.config, facts).fill(model, inputs)
 
     def protocol(self) -> Mapping[str, Any]:
         """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill.

@@ -6,7 +6,7 @@ every day and in every modality of a kind as where most have gaps, for the model
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from torch import nn
 
 from thalweg.errors import DataError
 from thalweg.serving.quantities import Arrays, Quantity
+from trainables.water_mae.config import WaterMAE
 from trainables.water_mae.data.transform import backward, forward
 from trainables.water_mae.data.windows import Geometry
 from trainables.water_mae.knobs import ModalitySet
@@ -43,6 +44,13 @@ class Filler:
         self._geometry: Geometry = geometry_of(facts)
         side = math.isqrt(self._geometry.num_pixels)
         self._grid = tuple(side * size for size in self._geometry.grid_shape)
+
+    @classmethod
+    def of(cls, config: WaterMAE, facts: Mapping[str, Any]) -> Self:
+        """Returns the filler for a configuration."""
+        return cls(
+            config.modality_set, facts, config.data.sequence_length, config.model.interpolate_anomalies
+        )
 
     def quantities(self) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
         """Returns all modalities, with gaps and without, and the day of the year if the model reads it."""
