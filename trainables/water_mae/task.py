@@ -23,7 +23,6 @@ from thalweg.contract import Indices, Keys, Measure, Outputs, SplitName, Task
 from thalweg.data.placement import fits
 from thalweg.errors import DataError
 from thalweg.hashing import digest, splitmix64
-from thalweg.serving.quantities import Arrays, Quantity
 from thalweg.stage_contract import ParameterGroup, Stage
 from trainables.water_mae.baselines import neighbour_ridge
 from trainables.water_mae.baselines.simple import all_baselines
@@ -45,12 +44,12 @@ from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.facts import facts_of, geometry_of, only
 from trainables.water_mae.model.loss import ContrastiveReconstruction, Reconstruction
-from trainables.water_mae.model.physical import Filler
+from trainables.water_mae.model.physical import FillsGaps
 
 _logger = logging.getLogger(__name__)
 
 
-class WaterMAETask(Task[WaterMAE, WaterData]):
+class WaterMAETask(FillsGaps, Task[WaterMAE, WaterData]):
     """Trains a masked autoencoder and evaluates it at a fixed mask ratio of one half."""
 
     config_type = WaterMAE
@@ -258,14 +257,6 @@ class WaterMAETask(Task[WaterMAE, WaterData]):
         if self._forecasts and isinstance(model, forecast.Forecaster):
             found |= forecast.predict(model, batch)
         return found
-
-    def quantities(self, facts: Mapping[str, Any]) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
-        """Returns fields and series, with gaps and filled."""
-        return Filler.of(self.config, facts).quantities()
-
-    def predict_quantities(self, model: nn.Module, inputs: Arrays, facts: Mapping[str, Any]) -> Arrays:
-        """Fills gaps."""
-        return Filler.of(self.config, facts).fill(model, inputs)
 
     def protocol(self) -> Mapping[str, Any]:
         """Returns the windows, patches and masks of evaluations, and the modalities of the mean skill.

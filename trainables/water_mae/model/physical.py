@@ -169,6 +169,20 @@ class Filler:
         return found
 
 
+class FillsGaps:
+    """A task whose models fill gaps, see `thalweg.serving.quantities.PredictsQuantities`."""
+
+    config: WaterMAE
+
+    def quantities(self, facts: Mapping[str, Any]) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+        """Returns fields and series, with gaps and filled."""
+        return Filler.of(self.config, facts).quantities()
+
+    def predict_quantities(self, model: nn.Module, inputs: Arrays, facts: Mapping[str, Any]) -> Arrays:
+        """Fills gaps."""
+        return Filler.of(self.config, facts).fill(model, inputs)
+
+
 def _order(gaps: npt.NDArray[np.bool_], names: tuple[str, ...]) -> npt.NDArray[np.int64]:
     """Returns patches (modality, day, patch), those with gaps first.
 
