@@ -1,6 +1,8 @@
 """Loads exported models. This needs torch and the family, but neither the data nor Ray, DeepSpeed, MLflow or Optuna.
 
-``load(Path("best.pt"))`` returns the model, ready for prediction, and what is needed to prepare its inputs.
+``load(Path("best.pt"))`` returns the model, ready for prediction, and what is needed to prepare its inputs. If the
+family knows its quantities, `Exported.predict` takes and returns arrays in physical units. MLflow loads registered
+models here too (``mlflow.pyfunc.load_model("models:/NAME/VERSION")``), by `_load_pyfunc`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from torch import nn
 from thalweg.config import parse
 from thalweg.contract import Task
 from thalweg.discovery import load_family
-from thalweg.errors import ConfigError, DataError
+from thalweg.errors import ConfigError, DataError, FamilyError
+from thalweg.serving.quantities import Arrays, PredictsQuantities, Quantity, checked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,64 @@ class Exported:
     task: Task[Any, Any]
     facts: Mapping[str, Any] = field(repr=False)
     content: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def quantities(self) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+        """What the model takes and gives, in physical units.
+
+        Raises:
+            FamilyError: The family does not say.
+        """
+        return self._predictor().quantities(self.facts)
+
+    def predict(self, inputs: Mapping[str, Any]) -> Arrays:
+        """Predicts in physical units.
+
+        Args:
+            inputs: An array for each quantity that the model takes, by name, with the sample as first axis; an
+                ``xarray.Dataset`` with them will do.
+
+        Returns:
+            The quantities that it gives, by name, in the order of the samples.
+
+        Raises:
+            DataError: An input is missing or has another shape.
+            FamilyError: The family does not say how to predict.
+        """
+        task = self._predictor()
+        taken, _ = task.quantities(self.facts)
+        with torch.inference_mode():
+            return task.predict_quantities(self.model, checked(inputs, taken), self.facts)
+
+    def _predictor(self) -> PredictsQuantities:
+        if not isinstance(self.task, PredictsQuantities):
+            raise FamilyError(
+                "a model predicts in physical units if its family's task has quantities and predict_quantities, got "
+                f"{type(self.task).__qualname__} without; write them (thalweg.serving.quantities), or use its model "
+                "as it is"
+            )
+        if self.content["part"] is not None:
+            raise FamilyError(
+                f"a whole model predicts in physical units, got the part {self.content['part']!r}; export it without "
+                "--part"
+            )
+        return self.task
+
+
+def _load_pyfunc(path: str) -> _PyFunc:
+    """Returns what MLflow calls to predict; ``path`` is an exported model."""
+    return _PyFunc(load(Path(path)))
+
+
+class _PyFunc:
+    """An exported model as MLflow's pyfunc wants it."""
+
+    def __init__(self, found: Exported) -> None:
+        self._found = found
+
+    def predict(self, inputs: Mapping[str, Any]) -> Arrays:
+        """Predicts as `Exported.predict`."""
+        return self._found.predict(inputs)
 
 
 def load(file: Path) -> Exported:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Indices, Keys, Measure, Outputs, SplitName, Task
 from thalweg.errors import ConfigError
+from thalweg.serving.quantities import Arrays, Quantity
 from thalweg.stage_contract import Stage
 from trainables.sentinel_supcon.baselines.band_statistics import fit_band_statistics
 from trainables.sentinel_supcon.baselines.majority import fit_majority
@@ -25,7 +26,7 @@ from trainables.sentinel_supcon.data.scenes import (
     require_size,
 )
 from trainables.sentinel_supcon.evaluation.measures import measures, protocol
-from trainables.sentinel_supcon.model import encoders
+from trainables.sentinel_supcon.model import encoders, physical
 from trainables.sentinel_supcon.model.pretrained import match_file, matched_with
 from trainables.sentinel_supcon.model.scene_model import SceneModel
 from trainables.sentinel_supcon.training.inheritance import inherit
@@ -102,6 +103,14 @@ class SceneTask(Task[SentinelSupCon, PatchData]):
     def build(self, facts: Mapping[str, Any] | None) -> nn.Module:
         """Builds the model; the configuration says everything."""
         return SceneModel(self.config)
+
+    def quantities(self, facts: Mapping[str, Any]) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+        """Returns backscatter and reflectance, and the probabilities of classes."""
+        return physical.quantities(facts, self.config.data.size)
+
+    def predict_quantities(self, model: nn.Module, inputs: Arrays, facts: Mapping[str, Any]) -> Arrays:
+        """Classifies scenes."""
+        return physical.predict(model, inputs, facts)
 
     def stages(self) -> tuple[Stage, ...]:
         """Returns pre-training, if there is any, and tuning."""

@@ -44,11 +44,12 @@ from trainables.water_mae.model.autoencoder import MaskedAutoencoder
 from trainables.water_mae.model.batch import Batch
 from trainables.water_mae.model.facts import facts_of, geometry_of, only
 from trainables.water_mae.model.loss import ContrastiveReconstruction, Reconstruction
+from trainables.water_mae.model.physical import FillsGaps
 
 _logger = logging.getLogger(__name__)
 
 
-class WaterMAETask(Task[WaterMAE, WaterData]):
+class WaterMAETask(FillsGaps, Task[WaterMAE, WaterData]):
     """Trains a masked autoencoder and evaluates it at a fixed mask ratio of one half."""
 
     config_type = WaterMAE

@@ -14,7 +14,21 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from thalweg.cli import check, compare, confirm, data, look, new, report, results, search, show, train
+from thalweg.cli import (
+    check,
+    compare,
+    confirm,
+    data,
+    look,
+    new,
+    register,
+    report,
+    reproduce,
+    results,
+    search,
+    show,
+    train,
+)
 from thalweg.errors import ThalwegError
 from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, signal_of
@@ -86,7 +100,9 @@ _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
         search.search,
         confirm.confirm,
         train.train,
+        reproduce.reproduce,
         results.best,
+        register.register,
         results.ui,
         show.show,
         report.report,

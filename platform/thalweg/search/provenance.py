@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.study import Study
+from thalweg.training.guards.software import processor
 
 _RARE = ("priors", "learn_from", "also", "at_most", "at_least")
 
@@ -33,14 +34,5 @@ def provenance() -> dict[str, str]:
     if commit.returncode == 0:
         found["code_version"] = commit.stdout.strip()
     found["python"] = platform.python_version()
-    found["hardware"] = f"{os.cpu_count()} x {_processor()}"
+    found["hardware"] = f"{os.cpu_count()} x {processor()}"
     return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from thalweg.config import FamilyConfig, identity
 from thalweg.files import writing
@@ -21,6 +21,12 @@ from thalweg.study import Study
 from thalweg.study_folder import StudyFolder
 from thalweg.training.messages import Report, TrialOrder
 
+if TYPE_CHECKING:  # torch and DeepSpeed
+    from thalweg.training.process_group import ProcessGroup
+    from thalweg.training.session import DataCache
+
+Tell: TypeAlias = Callable[[str], None]
+"""Is called with a sentence for people."""
 FOLDER = "train"
 
 
@@ -113,18 +119,52 @@ def train(single: Single, publish: Callable[[Report], None]) -> Report:
         ThalwegError: The trial cannot go on, or its folder cannot be written.
     """
     from thalweg.training.process_group import join
-    from thalweg.training.session import DataCache, Session
+    from thalweg.training.session import DataCache
 
     _make_folder(Path(single.order.directory))
     group = join()
-    session = Session(single.order, group, DataCache())
-    reached, done = 0, False
+    return advance(single.order, group, DataCache(), publish if group.rank == 0 else _unheard)
+
+
+def _unheard(report: Report) -> None:
+    """What the other workers report is what the first one does."""
+
+
+def advance(
+    order: TrialOrder,
+    group: ProcessGroup,
+    cache: DataCache,
+    publish: Callable[[Report], None],
+    *,
+    reached: int = 0,
+    until: int | None = None,
+) -> Report:
+    """Trains an order in this process group; every worker must call.
+
+    Args:
+        order: What to train.
+        group: The workers.
+        cache: Keeps the data open.
+        publish: Called with the report of each evaluation.
+        reached: Samples of the evaluation that has been reported last, whose checkpoint is there; 0 for none.
+        until: Samples of the last evaluation that is trained; None trains to the end of the budget.
+
+    Returns:
+        The last report.
+
+    Raises:
+        ThalwegError: The trial cannot go on.
+    """
+    from thalweg.training.session import Session
+
+    session = Session(order, group, cache)
+    done = False
     try:
         while not done:
             report = session.advance(reached)
-            reached, done = report.samples, report.done
-            if group.rank == 0:
-                publish(report)
+            reached = report.samples
+            done = report.done or (until is not None and reached >= until)
+            publish(report)
     finally:
         session.close()
     return report

@@ -27,6 +27,7 @@ from thalweg.training.engine import buffers, engine
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.guards import memory
 from thalweg.training.guards.family_code import blaming
+from thalweg.training.guards.software import software
 from thalweg.training.loop import Loop
 from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import FP32_PRECISION, ProcessGroup
@@ -384,6 +385,8 @@ def _machine(num_parameters: int, group: ProcessGroup, layout: Layout) -> dict[s
         "micro_batch_size": layout.micro_batch_size,
         "accumulation": layout.accumulation,
         "device": device_name(group.device),
+        "num_threads": torch.get_num_threads(),
+        **software(),
     }
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Measure, Outputs, SplitName
 from thalweg.nn.contrastive.unit_length import unit_length
+from thalweg.serving.quantities import Arrays, Quantity
 from thalweg.stage_contract import Stage
 from trainables.geo_contrastive.baselines import patterns
 from trainables.geo_contrastive.baselines.simple import Climatology, Persistence
@@ -26,6 +27,7 @@ from trainables.geo_contrastive.evaluation.latents import (
 from trainables.geo_contrastive.evaluation.reconstruction import FIELD, Reconstruction
 from trainables.geo_contrastive.field_task import FieldTask
 from trainables.geo_contrastive.model.field_model import FieldModel
+from trainables.geo_contrastive.representation import physical
 from trainables.geo_contrastive.representation.stages import stages
 
 
@@ -83,6 +85,14 @@ class RepresentationTask(FieldTask):
         latents = {CLEAN: clean, MASKED: masked}
         directions = {f"{name}_direction": unit_length(each) for name, each in latents.items()}
         return fields | without | latents | directions
+
+    def quantities(self, facts: Mapping[str, Any]) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+        """Returns fields, with gaps and reconstructed, and their latents."""
+        return physical.quantities(facts, self.config.encoder.latent_dim)
+
+    def predict_quantities(self, model: nn.Module, inputs: Arrays, facts: Mapping[str, Any]) -> Arrays:
+        """Reconstructs fields in their units."""
+        return physical.predict(model, inputs, facts)
 
     def baselines(self, data: FieldData) -> Mapping[str, nn.Module]:
         """Returns climatology, persistence, and optimal interpolation in the space of the leading patterns."""

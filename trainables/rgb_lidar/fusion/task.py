@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Measure, Outputs
+from thalweg.serving.quantities import Arrays, Quantity
 from thalweg.stage_contract import Progress, Stage
 from trainables.rgb_lidar.config import RGBLidar
 from trainables.rgb_lidar.data.scenes import RGBLidarData
@@ -17,7 +18,7 @@ from trainables.rgb_lidar.evaluation.classification import (
     log_odds,
     prior_log_odds,
 )
-from trainables.rgb_lidar.fusion import inheritance
+from trainables.rgb_lidar.fusion import inheritance, physical
 from trainables.rgb_lidar.fusion.model import FusionClassifier
 from trainables.rgb_lidar.knobs import FusionKnobs
 from trainables.rgb_lidar.scene_task import SceneLoss, SceneTask, side_of
@@ -60,6 +61,14 @@ class FusionTask(SceneTask):
     def predict(self, model: nn.Module, batch: Batch) -> Outputs:
         """Predicts the log-odds of a sphere."""
         return {"odds": log_odds(model(batch))}
+
+    def quantities(self, facts: Mapping[str, Any]) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+        """Returns image, scan and angles, and the probability of a sphere."""
+        return physical.quantities(self.config.data, side_of(facts))
+
+    def predict_quantities(self, model: nn.Module, inputs: Arrays, facts: Mapping[str, Any]) -> Arrays:
+        """Classifies scenes."""
+        return physical.predict(model, inputs, self.config.data)
 
     def baselines(self, data: RGBLidarData) -> Mapping[str, nn.Module]:
         """Returns the majority class: the log-odds of the class shares in the training split."""

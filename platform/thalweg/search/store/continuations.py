@@ -5,7 +5,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from thalweg.search.store.records import CONFIG, CONTINUES, RESUMES
+from thalweg.search.reproduction.circumstances import cut
+from thalweg.search.store.records import CONFIG, CONTINUES, RESUMES, TRAINED
 from thalweg.training.checkpoints.places import relative
 
 CRASHES = "crashes"  # user attribute: how often in a row this parameter set crashed its process
@@ -39,6 +40,8 @@ def continuation(
     attributes: dict[str, Any] = {CONTINUES: trial.number, CRASHES: crashes, FURTHEST: furthest}
     if checkpoint:
         attributes[RESUMES] = relative(checkpoint)
+        if trained := cut(trial.user_attrs.get(TRAINED, ()), samples):
+            attributes[TRAINED] = trained
     return create_trial(
         state=TrialState.WAITING,
         params=trial.params,

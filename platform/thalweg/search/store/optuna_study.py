@@ -20,6 +20,7 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Metric
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError
 from thalweg.events import EndedAs, StudyEnded
+from thalweg.search.reproduction.circumstances import Stretch, extended
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
 from thalweg.search.store.definition import (
@@ -46,6 +47,7 @@ from thalweg.search.store.records import (
     OUTCOME,
     RESUMES,
     SWITCH_S,
+    TRAINED,
     StudyRecord,
     TrialRecord,
 )
@@ -81,6 +83,7 @@ class _Live:
     checkpoint: str | None
     earlier: float = 0.0  # seconds of the trial that it continues
     last: Report | None = None
+    trained: list[Stretch] | None = None
     costs: Mapping[str, float] = field(default_factory=dict)  # known before training
 
     def __post_init__(self) -> None:
@@ -265,7 +268,7 @@ class Ledger:
             TrialError: It was evaluated under another protocol than the study's.
         """
         live = self._live[number]
-        _keep_checkpoint(live, report)
+        _keep(live, report)
         _check_finite(self.space.study, report)
         self.protocol.keep(number, report.protocol)
         live.last = report
@@ -375,11 +378,17 @@ def _judge_later(trial: optuna.Trial, stages: tuple[Stage, ...], study: Study) -
         trial.set_user_attr(JUDGED_FROM, samples)
 
 
-def _keep_checkpoint(live: _Live, report: Report) -> None:
+def _keep(live: _Live, report: Report) -> None:
+    """Records the checkpoint of an evaluation, and its circumstances unless they are those of the one before."""
     checkpoint = relative(report.checkpoint) if report.checkpoint else None
     if checkpoint not in (None, live.checkpoint):
         live.trial.set_user_attr(CHECKPOINT, checkpoint)
         live.checkpoint = checkpoint
+    if live.trained is None:
+        live.trained = live.trial.user_attrs.get(TRAINED, [])
+    if (trained := extended(live.trained, report)) is not None:
+        live.trial.set_user_attr(TRAINED, trained)
+        live.trained = trained
 
 
 def _note_switch(live: _Live, report: Report) -> None:

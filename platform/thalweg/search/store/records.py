@@ -34,6 +34,7 @@ FOLDER = "folder"  # user attribute of a study in a database: its folder when it
 CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
 CHECKPOINT = "checkpoint"  # user attribute: the trial's own checkpoint, relative to the study's folder
 ENDED = "ended"  # user attribute of a study: how its last session ended, and why
+CODE = "code"  # user attribute of a study: hashes of its modules, and the changes that were accepted
 METRICS = "metrics"  # user attribute of a study: what its family declares
 CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
 JUDGED_FROM = (
@@ -44,6 +45,7 @@ PROTOCOL = "protocol"  # user attribute of a study: hash of the protocol, and nu
 PROTOCOL_PARTS = "protocol_parts"  # user attribute of a study: what the hash is of
 CODE = "code"  # user attribute of a study: hashes of the modules, and the changes that were accepted
 SWITCH_S = "switch_s"  # user attribute: seconds that it cost to take up a trial from a checkpoint
+TRAINED = "trained"  # user attribute: circumstances of its training, see `search.reproduction.circumstances`
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
@@ -81,6 +83,7 @@ class TrialRecord:
         switch_s: Seconds that it cost to take it up from a checkpoint; None if it began anew.
         started: When it began.
         ended: When it ended.
+        trained: Circumstances of its training, see `search.reproduction.circumstances`; none by earlier versions.
     """
 
     number: int
@@ -102,6 +105,7 @@ class TrialRecord:
     switch_s: float | None = None
     started: datetime | None = None
     ended: datetime | None = None
+    trained: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_over(self) -> bool:
@@ -326,6 +330,7 @@ def record(
         switch_s=trial.user_attrs.get(SWITCH_S),
         started=trial.datetime_start,
         ended=trial.datetime_complete,
+        trained=tuple(trial.user_attrs.get(TRAINED, ())),
     )
 
 

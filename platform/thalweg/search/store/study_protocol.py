@@ -104,7 +104,9 @@ class StudyCode:
                     "--accept-code-change, which is recorded"
                 )
             number = len(self._study.get_trials(deepcopy=False))
-            changes.append({"from_trial": number, "modules": {name: now.get(name) for name in changed}})
+            before = {name: known["modules"].get(name) for name in changed}
+            now_of = {name: now.get(name) for name in changed}
+            changes.append({"from_trial": number, "modules": now_of, "before": before})
             yield f"trials from {number} on run other code, {told}; recorded"
         self._study.set_user_attr(CODE, {"modules": dict(now), "changes": changes})
 

@@ -28,18 +28,22 @@ def check_code(family: str, recorded: Mapping[str, str]) -> None:
     Raises:
         FamilyError: A module has other code, or is gone.
     """
-    top = family.partition(".")[0]
-    own = {path: known for path, known in sorted(recorded.items()) if path.startswith(f"{top}/")}
-    if own:
-        look_here()
-        importlib.import_module(top)
-    changed = [path for path, known in own.items() if _hash_at(path) != known]
-    if changed:
+    if changed := changed_modules(family, recorded):
         raise FamilyError(
             f"trials of a study must run the code that it has recorded, got {counted(len(changed), 'module')} changed "
             f"since the search began: {some(changed)}; put them back, or search under another name with --study, or "
             "continue with --accept-code-change, which is recorded"
         )
+
+
+def changed_modules(family: str, recorded: Mapping[str, str]) -> list[str]:
+    """Returns the paths of a family's modules that are gone or have other code than is recorded."""
+    top = family.partition(".")[0]
+    own = {path: known for path, known in sorted(recorded.items()) if path.startswith(f"{top}/")}
+    if own:
+        look_here()
+        importlib.import_module(top)
+    return [path for path, known in own.items() if _hash_at(path) != known]
 
 
 def _hash_at(path: str) -> str | None:

@@ -15,6 +15,7 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Indices, Keys, Measure, Metric, Outputs, SplitName, State, Task
 from thalweg.data.npy import read_npy
 from thalweg.per_unit import PerUnit
+from thalweg.serving.quantities import Arrays, Quantity
 from thalweg.stage_contract import Joined, JointLoss, Loss, ParameterGroup, Progress, Rows, Stage
 
 
@@ -330,6 +331,15 @@ class ToyTask(Task[Toy, Waves]):
         """Both targets."""
         self._trouble.may_fail("predict")
         return {"targets": model(batch["inputs"])}
+
+    def quantities(self, facts: Mapping[str, Any]) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+        """Two heights of a wave, from where it is."""
+        place = Quantity(name="place", unit="m", dims=("axis",), shape=(4,), mean=0.0, std=1.0)
+        return (place,), (Quantity(name="height", unit="m", dims=("target",), shape=(2,)),)
+
+    def predict_quantities(self, model: nn.Module, inputs: Arrays, facts: Mapping[str, Any]) -> Arrays:
+        """Both targets."""
+        return {"height": model(torch.from_numpy(inputs["place"])).numpy()}
 
     def protocol(self) -> Mapping[str, Any]:
         """Nothing but the data."""

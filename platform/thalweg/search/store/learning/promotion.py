@@ -25,7 +25,7 @@ from thalweg.search.store.early_stopping import (
     losses_at,
     sign_of,
 )
-from thalweg.search.store.records import CHECKPOINT, CONFIG, RESUMES
+from thalweg.search.store.records import BROKEN, CHECKPOINT, CONFIG, RESUMES
 from thalweg.training.checkpoints.places import resolve
 from thalweg.training.checkpoints.state import FROM_BEFORE, newest_whole
 
@@ -85,7 +85,10 @@ def _stopped(ends: Sequence[FrozenTrial], rung: int, halving: SuccessiveHalving)
     return [
         trial
         for trial in ends
-        if trial.state == TrialState.PRUNED and trial.last_step == rung and at_a_rung(trial, halving.rungs)
+        if trial.state == TrialState.PRUNED
+        and trial.last_step == rung
+        and at_a_rung(trial, halving.rungs)
+        and BROKEN not in trial.user_attrs
     ]
 
 

@@ -1,0 +1,1 @@
+"""Models that are kept: what of a study goes into MLflow's registry."""

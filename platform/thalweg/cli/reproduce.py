@@ -1,0 +1,89 @@
+"""The command that trains a recorded trial again and compares it with its record, bit for bit."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal
+from thalweg.lanes.interruption import ending_at_once
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from thalweg.search.reproduction.original import Original
+
+FOLDER = "reproduce"
+
+
+def reproduce(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Name of a study, or the id of a trial's run in MLflow.")
+    ],
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="Number of the trial. \\[default: the study's best]")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Compare only evaluations up to so many samples.")
+    ] = None,
+    output: Output = RUNS,
+    storage: Storage = None,
+    data: Data = None,
+    tracking_uri: Tracking = None,
+) -> None:
+    """Trains a trial again from its record alone, and says whether its numbers are equal bit for bit.
+
+    Examples: `thalweg reproduce quickstart`, `thalweg reproduce quickstart --trial 4 --samples 1024`,
+    `thalweg reproduce 2f0c7d9b1e8a4c55b1d3f6a7c8e9d0b1`
+
+    Its search space need not exist any more. It first says what differs from the record: data, code, libraries, device
+    or workers. Exit code 0 if all is equal, 1 if not. A trial that several workers trained:
+    `torchrun --nproc-per-node 2 -m thalweg reproduce STUDY`.
+    """
+    original = _find(run, trial, output, storage, tracking_uri)
+    original.points(samples)
+    raise typer.Exit(0 if _reproduced(original, samples, output, data, terminal()) else 1)
+
+
+def _find(
+    run: str, trial: int | None, output: Path, storage: str | None, tracking_uri: str | None
+) -> Original:
+    from thalweg.analysis import studies
+    from thalweg.search.reproduction import mlflow_run
+    from thalweg.search.reproduction.original import of_study
+    from thalweg.study_folder import StudyFolder
+    from thalweg.tracking.address import check_tracking, default_uri
+
+    if mlflow_run.is_run_id(run) and not StudyFolder(output / run).journal.exists():
+        check_tracking(uri := tracking_uri or default_uri())
+        return mlflow_run.of_run(uri, run, trial, storage)
+    return of_study(studies.find(output, run, storage), trial, (output / run).absolute())
+
+
+def _reproduced(
+    original: Original, samples: int | None, output: Path, data: Path | None, console: Console
+) -> bool:
+    """Trains the trial again and shows it; returns whether all is equal."""
+    from thalweg.search.reproduction.modules import code_differences
+
+    code = code_differences(original)  # before torch, and before the family is imported
+    with ending_at_once():
+        from thalweg.console.analyses.reproduction_view import show_begin, show_end, show_pair
+        from thalweg.search.reproduction.differences import compare
+        from thalweg.search.reproduction.retraining import reproduce as train_again
+        from thalweg.study_folder import trial_name
+        from thalweg.training.process_group import join
+        from thalweg.training.session import DataCache
+
+    group, cache = join(original.num_threads), DataCache()
+    found = compare(original, group, cache, code, data, teller(console))
+    show_begin(original, found, console)
+    name = group.same(f"{original.study}-{trial_name(original.number)}-{os.getpid()}")
+    folder = output.absolute() / FOLDER / name
+    result = train_again(original, found, group, cache, folder, samples, partial(show_pair, console=console))
+    show_end(original, found, result, console)
+    return result.is_equal

@@ -1,0 +1,1 @@
+"""What a family provides so that its models predict from arrays in physical units."""

@@ -1,0 +1,1 @@
+"""Reads runs of MLflow back."""
