@@ -38,6 +38,10 @@ def _commands(material: Material) -> Iterator[Block]:
         yield Prose(f"Trial {best.number}, the best one, trained again:")
         space, overrides = space_name(material.record), material.record.overrides
         yield CommandLines(train_command(space, best.params, overrides=overrides))
+        yield Prose(
+            "The same from its record alone, compared with it evaluation by evaluation, bit for bit on CPUs:"
+        )
+        yield CommandLines(f"thalweg reproduce {shlex.quote(material.name)}")
         yield Prose("Its model in a file, and its value on the split test:")
         name = shlex.quote(material.name)
         yield CommandLines(f"thalweg best {name} --export best.pt\nthalweg best {name} --test")
