@@ -7,8 +7,9 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
-from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, TrialState
+
+_CONSTRAINTS = "constraints:"  # how the keys of `FrozenTrial.set_constraint` begin
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
@@ -32,7 +33,7 @@ def with_constraints(trial: FrozenTrial, constraints: Mapping[str, float]) -> Fr
     """Returns a copy of a trial with these constraints in place of its own."""
     shown = copy.copy(trial)
     own = trial.system_attrs.items()
-    shown.system_attrs = {key: value for key, value in own if not key.startswith(f"{_CONSTRAINTS_KEY}:")}
+    shown.system_attrs = {key: value for key, value in own if not key.startswith(_CONSTRAINTS)}
     for name, value in constraints.items():
         shown.set_constraint(name, value)
     return shown

@@ -235,5 +235,4 @@ def test_a_bound_that_all_trials_break_is_shown_within_reach() -> None:
 
 @pytest.mark.parametrize("sampler", ["gp_tpe", "gp"])
 def test_a_gaussian_process_goes_on_if_the_first_trial_breaks_a_constraint(sampler: SamplerName) -> None:
-    settings = {"num_startup_trials": 1, "at_most": {SIZE: 1.5}}
-    assert len(searched(3, sampler=sampler, seed=0, **settings)) == 3
+    assert len(searched(3, sampler=sampler, num_startup_trials=1, at_most={SIZE: 1.5})) == 3
