@@ -84,9 +84,10 @@ def test_two_metrics_are_related_over_the_trials_of_a_study(
 
 
 def test_a_study_of_several_objectives_shows_its_front(run: Callable[..., Result], tmp_path: Path) -> None:
-    also = {"cost/num_parameters": "min"}
+    cost = "cost/num_parameters"
+    first = tuple({"trouble": "none", "width": width} for width in (8, 16, 32))
     space = load_space("spaces.toys").with_settings(
-        num_trials=3, first_trials=(), also=also, at_most={"cost/num_parameters": 40}
+        num_trials=3, first_trials=first, also={cost: "min"}, at_most={cost: 40}
     )
     ledger = Ledger.open(tmp_path / "thalweg_runs" / "several", "several", space)
     assert run("show", "several").exit_code == 0  # there is no front yet

@@ -1,13 +1,15 @@
 """Calls to Optuna's private interface, for what has no public one; a new version of Optuna may break them."""
 
 import copy
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+_CONSTRAINTS = "constraints:"  # how the keys of `FrozenTrial.set_constraint` begin
 
 
 def storage_of(study: optuna.Study) -> BaseStorage:
@@ -25,6 +27,16 @@ def take_up(study: optuna.Study, waiting: FrozenTrial) -> optuna.Trial:
 def set_user_attr(study: optuna.Study, trial: FrozenTrial, key: str, value: Any) -> None:
     """Sets a user attribute of a trial that another process may have begun."""
     study._storage.set_trial_user_attr(trial._trial_id, key, value)
+
+
+def with_constraints(trial: FrozenTrial, constraints: Mapping[str, float]) -> FrozenTrial:
+    """Returns a copy of a trial with these constraints in place of its own."""
+    shown = copy.copy(trial)
+    own = trial.system_attrs.items()
+    shown.system_attrs = {key: value for key, value in own if not key.startswith(_CONSTRAINTS)}
+    for name, value in constraints.items():
+        shown.set_constraint(name, value)
+    return shown
 
 
 def view_of(

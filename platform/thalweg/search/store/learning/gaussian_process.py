@@ -2,7 +2,7 @@
 
 import copy
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -11,10 +11,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 from thalweg.search.store.learning.rung_trust import RungTrust
-from thalweg.search.store.private_optuna import view_of
+from thalweg.search.store.private_optuna import view_of, with_constraints
 
 HAND_OVER = 200
 """Number of the trial that the Gaussian process is not asked for any more: its time grows with the cube of trials."""
+
+_MIN_SPREAD = 1e-9
+"""Standard deviation of a constraint below which all trials break it equally."""
 
 
 class HandOverSampler(DelegatingSampler):
@@ -48,7 +51,7 @@ class HandOverSampler(DelegatingSampler):
         trials: Iterable[FrozenTrial] = study.get_trials(deepcopy=False)
         if len(study.directions) == 1:
             trials = expected_ends(trials, self._rungs)
-        return with_stand_ins(trials, study.directions)
+        return reachable(with_stand_ins(trials, study.directions))
 
 
 def with_stand_ins(trials: Iterable[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
@@ -80,6 +83,29 @@ def with_stand_ins(trials: Iterable[FrozenTrial], directions: Sequence[StudyDire
         _valued(trial, values, keep_constraints=are_constrained) if _is_untrained(trial) else trial
         for trial in found
     ]
+
+
+def reachable(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Shows trials which all break a constraint as if its bound were one standard deviation beyond the best of them.
+
+    Optuna's Gaussian process fails on a bound that lies very many deviations away: feasibility then underflows for all
+    candidates. A constraint that all complete trials break equally is left out.
+    """
+    complete = [trial.constraints for trial in trials if trial.state == TrialState.COMPLETE]
+    names = complete[0] if complete else {}
+    shifts: dict[str, float | None] = {}
+    for name in names:
+        values = [constraints[name] for constraints in complete]
+        least, spread = min(values), statistics.pstdev(values)
+        shifts[name] = None if least > 0 and spread < _MIN_SPREAD else max(0.0, least - spread)
+    if not any(shift is None or shift > 0 for shift in shifts.values()):
+        return list(trials)
+    return [with_constraints(trial, _shifted(trial.constraints, shifts)) for trial in trials]
+
+
+def _shifted(constraints: Mapping[str, float], shifts: Mapping[str, float | None]) -> dict[str, float]:
+    found = {name: (value, shifts.get(name, 0.0)) for name, value in constraints.items()}
+    return {name: value - shift for name, (value, shift) in found.items() if shift is not None}
 
 
 def _is_untrained(trial: FrozenTrial) -> bool:

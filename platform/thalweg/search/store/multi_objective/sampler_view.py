@@ -18,7 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.contract import Mode
-from thalweg.search.store.learning.gaussian_process import expected_ends, with_stand_ins
+from thalweg.search.store.learning.gaussian_process import expected_ends, reachable, with_stand_ins
 from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.records import OUTCOME
 from thalweg.study import COSTS, Study
@@ -49,7 +49,9 @@ def seen_by_samplers(trials: Sequence[FrozenTrial], study: Study) -> list[Frozen
             for trial in expected_ends(found, study.rungs)
             if (shown := _with_all_values(trial, study)) is not None
         ]
-    return with_stand_ins(found, directions_of(study)) if study.also or constraints else found
+    if not (study.also or constraints):
+        return found
+    return reachable(with_stand_ins(found, directions_of(study)))
 
 
 def _is_too_large(trial: FrozenTrial) -> bool:

@@ -42,13 +42,13 @@ def searched(num_trials: int, *, refuse: bool = False, **settings: Any) -> list[
         refuse: Whether trials that break a constraint are not trained.
         settings: Settings of the study.
     """
+    settings = {"num_startup_trials": 6, **settings}
     given = Study(
         metric="loss",
         mode="min",
         samples=8,
         num_trials=num_trials,
         scheduler="none",
-        num_startup_trials=6,
         **settings,
     )
     study, found = optuna.create_study(sampler=make_sampler(given)), []
@@ -220,3 +220,20 @@ def test_trials_of_one_objective_without_constraints_stay_as_they_are() -> None:
     study = Study(metric="loss", mode="min", samples=800)
     trials = [trial(0, TrialState.COMPLETE, "complete", {800: 1.0}, skill=0.5)]
     assert seen_by_samplers(trials, study) == trials
+
+
+def test_a_bound_that_all_trials_break_is_shown_within_reach() -> None:
+    study = Study(metric="loss", mode="min", samples=8, at_most={"rmse": 1.0, "bias": 1.0})
+    many = [
+        trial(number, TrialState.COMPLETE, "complete", {8: 1.0}, rmse=math.exp(5 + number), bias=math.exp(3))
+        for number in range(3)
+    ]
+    seen = [each.constraints for each in seen_by_samplers(many, study)]
+    spread = math.sqrt(2 / 3)
+    assert [list(each) for each in seen] == [["rmse at most 1"]] * 3  # all break that of the bias equally
+    assert [each["rmse at most 1"] for each in seen] == pytest.approx([spread, spread + 1, spread + 2])
+
+
+@pytest.mark.parametrize("sampler", ["gp_tpe", "gp"])
+def test_a_gaussian_process_goes_on_if_the_first_trial_breaks_a_constraint(sampler: SamplerName) -> None:
+    assert len(searched(3, sampler=sampler, num_startup_trials=1, at_most={SIZE: 1.5})) == 3
