@@ -152,6 +152,9 @@ def test_a_day_without_anything_is_refused_and_a_window_without_gaps_stays(
     inputs = zeros(found.exported.quantities[0])
     filled = found.exported.predict(inputs)
     assert all(np.array_equal(filled[name], array) for name, array in inputs.items() if name in filled)
+    inputs["river_flow"][0, 3, 0] = np.nan  # in one kind alone
+    filled = found.exported.predict(inputs)
+    assert not any(np.isnan(array).any() for array in filled.values())
     inputs["river_flow"][1, 3] = np.nan
     with pytest.raises(DataError, match="got river_flow with gaps in all of them on day 3 of a window"):
         found.exported.predict(inputs)

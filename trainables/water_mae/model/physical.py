@@ -1,11 +1,12 @@
 """Predicts in physical units: fills gaps in windows of fields and series.
 
 The model hides whole patches. So a patch with a gap on a day is hidden on that day, and as many patches are hidden on
-every day and in every modality of a kind as where most have gaps, for the model takes equally many.
+every day and in every modality of a kind as where most have gaps, at least one, for the model takes equally many.
 """
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -54,11 +55,13 @@ class Filler:
 
     def quantities(self) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
         """Returns all modalities, with gaps and without, and the day of the year if the model reads it."""
-        taken = tuple(
-            self._quantity(name, "NaN where it is to be predicted") for name in self._modalities.names
-        )
+        taken = tuple(self._quantity(name) for name in self._modalities.names)
         given = tuple(
-            self._quantity(name, "without gaps, but in cells of the sea") for name in self._modalities.names
+            replace(
+                each,
+                meaning="without gaps, but in cells of the sea" if len(each.dims) > 2 else "without gaps",
+            )
+            for each in taken
         )
         if not self._with_calendar:
             return taken, given
@@ -90,7 +93,7 @@ class Filler:
             for name in self._modalities.names
         }
 
-    def _quantity(self, name: str, meaning: str) -> Quantity:
+    def _quantity(self, name: str) -> Quantity:
         row, index = self._modalities[name], self._modalities.index(name)
         is_field = row.kind == "field"
         after = f"; normalised after log(value + {row.floor:g})" if row.transform == "log" else ""
@@ -99,7 +102,7 @@ class Filler:
             unit=str(self._facts["units"][name]) or "not declared",
             dims=("day", "row", "column") if is_field else ("day", "catchment"),
             shape=(self._num_days, *(self._grid if is_field else (len(self._facts["catchments"]),))),
-            meaning=meaning + after,
+            meaning=f"NaN where it is to be predicted{after}",
             mean=float(self._facts["mean"][index]),
             std=float(self._facts["std"][index]),
         )
@@ -135,6 +138,7 @@ class Filler:
             order = _order(np.isnan(values) & valid, names)
             count = int((np.isnan(values) & valid).any(-1).sum(-1).max())
             hides = hides or count > 0
+            count = max(count, 1)  # the model predicts some patches of each kind
             masked, keep = np.sort(order[..., :count]), np.sort(order[..., count:])
             batch[f"{kind}s"] = torch.from_numpy(np.nan_to_num(values).astype(np.float32))[None]
             batch[f"{kind}_masked"], batch[f"{kind}_keep"] = (
