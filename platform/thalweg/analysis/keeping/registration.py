@@ -164,7 +164,7 @@ def tags(record: StudyRecord, chosen: Chosen, found: Exported, shipped: Shipped)
         "normalization": json.dumps(
             {each.name: {"mean": each.mean, "std": each.std} for each in taken if each.mean is not None}
         ),
-        "code_hash": digest(code) if (code := code_at(record.code, trial.number)) else "",
+        "code_hash": digest(code) if (code := code_at(record, trial.number)) else "",
         "code_bytes": str(shipped.num_bytes),
         **software,
     }

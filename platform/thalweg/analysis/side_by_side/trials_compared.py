@@ -86,7 +86,7 @@ class TrialsCompared:
     def code_changed(self) -> bool:
         """Whether the code that they share is known to have changed between the trials."""
         if len(self.studies) == 1:
-            changes = self.studies[0].code_changes
+            changes = [change["from_trial"] for change in self.studies[0].code_changes]
             return len({sum(side.trial.number >= first for first in changes) for side in self.sides}) > 1
         known = [code for code in shared_code(self.studies).values() if code]
         return any(code != known[0] for code in known)

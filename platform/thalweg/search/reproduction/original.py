@@ -117,7 +117,7 @@ def of_study(record: StudyRecord, number: int | None, directory: Path) -> Origin
         metrics=trial.metrics if trial.curve and trial.samples == trial.curve[-1][0] else {},
         trained=trial.trained,
         protocol=trial.protocol,
-        code=code_at(record.code, trial.number),
+        code=code_at(record, trial.number),
         starting_points=_weights(StudyFolder(directory), starts_from),
         num_workers=int(definition.get("study", {}).get("num_workers", 1)),
         ended_as=trial.ended_as,
@@ -126,15 +126,15 @@ def of_study(record: StudyRecord, number: int | None, directory: Path) -> Origin
     )
 
 
-def code_at(code: Mapping[str, Any], number: int) -> dict[str, str]:
+def code_at(record: StudyRecord, number: int) -> dict[str, str]:
     """Returns the hashes of the modules that a trial ran.
 
     Args:
-        code: Hashes of the newest trial's modules, and the changes that were accepted since the first trial.
+        record: The study.
         number: Number of the trial. A module that changed later is left out if its hash before is not recorded.
     """
-    modules: dict[str, str | None] = dict(code.get("modules", {}))
-    for change in reversed(code.get("changes", ())):
+    modules: dict[str, str | None] = dict(record.code)
+    for change in reversed(record.code_changes):
         if change["from_trial"] > number:
             before = change.get("before", {})
             modules |= {name: before.get(name) for name in change["modules"]}

@@ -34,7 +34,6 @@ FOLDER = "folder"  # user attribute of a study in a database: its folder when it
 CONFIG, OUTCOME = "config", "outcome"  # user attributes of an Optuna trial
 CHECKPOINT = "checkpoint"  # user attribute: the trial's own checkpoint, relative to the study's folder
 ENDED = "ended"  # user attribute of a study: how its last session ended, and why
-CODE = "code"  # user attribute of a study: hashes of its modules, and the changes that were accepted
 METRICS = "metrics"  # user attribute of a study: what its family declares
 CONTINUES = "continues"  # user attribute: number of the interrupted trial that this one continues
 JUDGED_FROM = (
@@ -148,7 +147,8 @@ class StudyRecord:
         protocol: What the evaluation protocol of its trials consists of: family, settings, and the data's fingerprint
             as ``data``; empty if an earlier version ran it.
         code: Hash of each module that its last trials were trained with; empty if an earlier version ran it.
-        code_changes: Numbers of the trials from which on other code ran than before.
+        code_changes: Changes of the code that were accepted, each with the number of the first trial that ran it,
+            ``from_trial``, the hashes of the changed ``modules``, and those ``before``.
     """
 
     name: str
@@ -158,7 +158,7 @@ class StudyRecord:
     ended: str = ""
     protocol: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
-    code_changes: tuple[int, ...] = ()
+    code_changes: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def mode(self) -> Mode:
@@ -299,7 +299,7 @@ def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
         ended=ended,
         protocol=study.user_attrs.get(PROTOCOL_PARTS, {}),
         code=code.get("modules", {}),
-        code_changes=tuple(change["from_trial"] for change in code.get("changes", ())),
+        code_changes=tuple(code.get("changes", ())),
     )
 
 

@@ -37,7 +37,8 @@ def shown(
             make_trial(number, **{"config": {"depth": number}, "metrics": {}, **each})
             for number, each in enumerate(changes)
         ]
-        record = replace(make_record(*trials), metrics=(SKILL,), code_changes=code_changes)
+        accepted = tuple({"from_trial": number} for number in code_changes)
+        record = replace(make_record(*trials), metrics=(SKILL,), code_changes=accepted)
         sides = [
             Side(study=record, folder=tmp_path, trial=trial, label=f"trial {trial.number}")
             for trial in trials

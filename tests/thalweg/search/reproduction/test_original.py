@@ -69,9 +69,13 @@ def test_a_trial_that_cannot_be_reproduced_says_what_can_be_done(
 
 
 def test_a_trial_ran_the_code_from_before_later_changes() -> None:
-    change = {"from_trial": 3, "modules": {"a.py": "2", "b.py": None}, "before": {"a.py": "1", "b.py": "0"}}
-    code = {"modules": {"a.py": "2", "c.py": "9"}, "changes": [change]}
-    assert code_at(code, 3) == {"a.py": "2", "c.py": "9"}
-    assert code_at(code, 2) == {"a.py": "1", "b.py": "0", "c.py": "9"}
+    change: dict[str, Any] = {
+        "from_trial": 3,
+        "modules": {"a.py": "2", "b.py": None},
+        "before": {"a.py": "1", "b.py": "0"},
+    }
+    study = StudyRecord(name="rivers", code={"a.py": "2", "c.py": "9"}, code_changes=(change,))
+    assert code_at(study, 3) == {"a.py": "2", "c.py": "9"}
+    assert code_at(study, 2) == {"a.py": "1", "b.py": "0", "c.py": "9"}
     del change["before"]  # as an earlier version recorded it
-    assert code_at(code, 2) == {"c.py": "9"} and code_at({}, 0) == {}
+    assert code_at(study, 2) == {"c.py": "9"} and code_at(StudyRecord(name="empty"), 0) == {}

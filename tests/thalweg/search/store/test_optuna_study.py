@@ -128,7 +128,7 @@ def test_what_the_protocol_consists_of_and_the_code_are_read_with_the_study(
     list(ledger.code.check({"space.py": "2"}, accept=True))
     record = ledger.read()
     assert record.protocol == {"data": "f1", "days": [1, 3]} and record.code == {"space.py": "2"}
-    assert record.code_changes == (1,)
+    assert [change["from_trial"] for change in record.code_changes] == [1]
 
 
 def test_the_protocol_stays_pinned_when_a_study_is_continued(make_space: Make, open_ledger: Open) -> None:

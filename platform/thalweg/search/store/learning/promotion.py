@@ -105,9 +105,7 @@ class Promotions:
         self._study = study
         self._directory = directory
         self._studies = {identity, FROM_BEFORE}
-        self._lacking: dict[
-            int, str
-        ] = {}  # what is wrong with the checkpoint of a trial; empty if nothing is
+        self._lacking: dict[int, str] = {}  # by trial, what is wrong with its checkpoint; empty if nothing is
         self._told: set[int] = set()
 
     def ready(self, num_new: int) -> list[FrozenTrial]:
