@@ -57,8 +57,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Sets what must be known before torch, Ray or MLflow are imported, here and in their workers."""
-    # While one works, a quarter of the examples of each property does.
-    hypothesis.settings.load_profile("quick" if "not slow" in config.option.markexpr else "thalweg")
+    # While one works, a quarter of the examples of each property does, and calls are not checked, a fifth of the time.
+    is_quick = "not slow" in config.option.markexpr
+    hypothesis.settings.load_profile("quick" if is_quick else "thalweg")
+    _check_shapes_where_there_are_arrays(calls=not is_quick)
     for name in _FOREIGN:
         os.environ.pop(name, None)
     # No test pulls the plug, and thousands of waits for the disk take a tenth of the time.
@@ -120,15 +122,12 @@ def _keep_bytecode_of_others() -> None:
 _keep_bytecode_of_others()
 
 
-def _check_shapes_where_there_are_arrays() -> None:
-    """Lets the import hook put the tests' own decorator before each function."""
+def _check_shapes_where_there_are_arrays(*, calls: bool) -> None:
+    """Lets the import hook put the tests' own decorator before each function, or one that checks no calls."""
     import jaxtyping
-    from runtime_types import jaxtyped
+    from runtime_types import jaxtyped, unchecked
 
-    jaxtyping.jaxtyped = jaxtyped  # type: ignore[assignment]
-
-
-_check_shapes_where_there_are_arrays()
+    jaxtyping.jaxtyped = jaxtyped if calls else unchecked  # type: ignore[assignment]
 
 
 def pytest_collection_finish() -> None:

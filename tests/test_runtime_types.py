@@ -72,7 +72,7 @@ class _Pair:
         lambda: _halves(torch.ones(2), torch.ones(3)),
         lambda: _Pair(torch.ones(2), torch.ones(3)),
         lambda: _Pair(torch.ones(2), torch.ones(2)).scaled("2"),  # type: ignore[arg-type]
-        lambda: nt_xent(torch.ones(4)),
+        pytest.param(lambda: nt_xent(torch.ones(4)), marks=pytest.mark.slow),  # quick runs check no calls
     ],
     ids=[
         "axis_of_arguments",

@@ -49,6 +49,11 @@ def jaxtyped(target: Any = None, *, typechecker: Callable[..., Any]) -> Any:
     return checked
 
 
+def unchecked(target: Any = None, *, typechecker: Callable[..., Any]) -> Any:
+    """Stands for `jaxtyped` where calls are not to be checked."""
+    return functools.partial(unchecked, typechecker=typechecker) if target is None else target
+
+
 def check(function: FunctionType) -> Callable[..., Any]:
     """Checks the types and shapes of each call, where hints can be checked at run time at all.
 

@@ -18,6 +18,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_no_configuration_is_refused_and_no_parameter_is_idle(name: str, tmp_path: Path) -> None:
     space = load_space(name)

@@ -93,6 +93,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 def test_a_new_family_passes(pond: Path, run: Run) -> None:
     result = run("check", "bog.pond")
     assert result.exit_code == 0, result.output
@@ -198,6 +199,7 @@ def test_an_unknown_name_is_answered_as_a_search_would(run: Run) -> None:
     assert result.exit_code == 2 and "did you mean" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_search_refuses_a_parameter_that_is_not_used_unless_told_otherwise(
     run: Run, untracked: None
 ) -> None:

@@ -53,6 +53,7 @@ def search(
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_a_limit_of_samples_ends_a_study_which_goes_on_if_it_is_raised(
     search: Search, run: Callable[..., Result]
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_limit_of_samples_ends_a_study_which_goes_on_if_it_is_raised(
     assert len(record.trials) == 6
 
 
+@pytest.mark.slow
 def test_a_study_ends_once_the_next_trials_are_expected_to_bring_too_little(search: Search) -> None:
     told, record = search("min_improvement=10.0, lookahead=3,")
     assert len(record.trials) == 8  # fewer tell nothing

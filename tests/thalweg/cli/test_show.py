@@ -83,6 +83,7 @@ def test_two_metrics_are_related_over_the_trials_of_a_study(
     assert "--pictures draws what --relate, --importance or --front shows, got none of them" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_study_of_several_objectives_shows_its_front(run: Callable[..., Result], tmp_path: Path) -> None:
     cost = "cost/num_parameters"
     first = tuple({"trouble": "none", "width": width} for width in (8, 16, 32))
@@ -108,6 +109,7 @@ def test_a_study_of_several_objectives_shows_its_front(run: Callable[..., Result
     assert "2 of 2 complete trials are beaten by none in all objectives" in words
 
 
+@pytest.mark.slow
 def test_groups_are_compared_by_metrics_of_their_own(run: Callable[..., Result], tmp_path: Path) -> None:
     space = load_space("spaces.toys").with_settings(num_trials=4)
     ledger = Ledger.open(tmp_path / "thalweg_runs" / "judged", "judged", space)

@@ -145,6 +145,7 @@ def _race(folder: Path, mode: str, count: int) -> list[tuple[int, str]]:
     return [(racer.wait(timeout=120), racer.communicate()[0].strip()) for racer in racers]
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_prepare_one_store(tmp_path: Path) -> None:
     assert _race(tmp_path, "locks", 3) == [(0, "499500")] * 3
     assert (tmp_path / "log").read_text() == "prepared\n"

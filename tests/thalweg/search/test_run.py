@@ -98,6 +98,7 @@ def test_a_search_records_what_its_protocol_consists_of(tmp_path: Path) -> None:
     assert digest(record.protocol) == prepared.tags["protocol_hash"]
 
 
+@pytest.mark.slow
 def test_the_end_of_a_study_tells_how_well_its_rungs_rank_trials(tmp_path: Path) -> None:
     space = load_space("spaces.toys").with_settings(num_trials=4, first_trials=())
     prepared, events = prepare(space, tmp_path / "data"), Quiet()

@@ -83,6 +83,7 @@ def test_finding_it_imports_no_module_and_takes_no_pictures(mere: Path) -> None:
     assert not {"mere.losses", "mere.deep.layers"} & set(sys.modules)
 
 
+@pytest.mark.slow
 def test_a_family_of_the_house_is_its_own_folder_without_what_makes_and_imports_data() -> None:
     space = load_space("quickstart")
     found = source_code(space, discovery.load_family(space.config_type))

@@ -33,6 +33,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Itera
         del sys.modules[module]
 
 
+@pytest.mark.slow
 def test_every_check_of_a_family_is_a_test(project: Path, pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_own(): pass")
     result = pytester.runpytest_inprocess(*PLUGIN, "--thalweg-check", "mire.pond", "-v")

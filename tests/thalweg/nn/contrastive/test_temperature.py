@@ -54,6 +54,7 @@ def test_beyond_its_limit_the_scale_is_reflected_and_so_is_its_gradient() -> Non
     assert slope(math.log(150), -1.0) == pytest.approx((reflected, reflected), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lr", [1e-3, 1e-2])
 def test_a_temperature_at_its_limit_neither_drifts_nor_sticks(lr: float) -> None:
     temperature = Temperature(0.015, learnable=True)

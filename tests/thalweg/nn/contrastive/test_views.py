@@ -31,6 +31,7 @@ def agree(found: Contrast, rows: Tensor, expected: tuple[Tensor, float]) -> None
     torch.testing.assert_close(slope, right, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     rows=st.integers(1, 9),
@@ -195,6 +196,7 @@ class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
+@pytest.mark.slow
 def test_nothing_of_the_size_of_all_pairs_is_ever_held() -> None:
     count = 2000
     rows, days = torch.randn(count, 4, requires_grad=True), torch.arange(count)

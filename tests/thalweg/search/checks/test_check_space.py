@@ -26,6 +26,7 @@ def found(examined: Examined) -> dict[str, Judgement]:
     return {judgement.check: judgement for judgement in judgements(examined)}
 
 
+@pytest.mark.slow
 def test_a_sound_space_passes_every_check(examine: Examine) -> None:
     verdicts = found(examine(only_lr))
     assert {name: each.mark for name, each in verdicts.items()} == dict.fromkeys(
@@ -52,6 +53,7 @@ def test_data_that_cannot_be_read_fail(examine: Examine, monkeypatch: pytest.Mon
     assert verdicts["cost"].mark == "not reached"
 
 
+@pytest.mark.slow
 def test_a_metric_that_cannot_tell_models_apart_is_a_warning(
     examine: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +70,7 @@ class Oracle(nn.Module):
         return batch["target"]
 
 
+@pytest.mark.slow
 def test_a_baseline_that_is_perfect_is_a_warning(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     baselines: Mapping[str, nn.Module] = {"oracle": Oracle()}
     monkeypatch.setattr(KnotsTask, "baselines", lambda task, data: baselines)

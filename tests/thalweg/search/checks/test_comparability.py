@@ -73,6 +73,7 @@ def scaled_inputs(task: KnotsTask, data: Rope, split: SplitName, indices: Indice
     return batch | {"first": batch["first"] * task.config.scale}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "replacement", "knob"),
     [

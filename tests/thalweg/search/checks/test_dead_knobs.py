@@ -120,6 +120,7 @@ def test_a_knob_that_acts_at_the_end_of_a_schedule_alone_is_alive(examine: Exami
     assert not judge_dead_knobs(examine(space_of(min_lr_ratio=(0.0, 1e-4))), Deadline(60)).faults
 
 
+@pytest.mark.slow
 def test_a_knob_that_numbers_alone_leave_no_room_is_a_warning(examine: Examine) -> None:
     def space(trial: Trial) -> Knots:
         begin = trial.suggest_float("late_begin", 0.0, 1.0)
@@ -140,6 +141,7 @@ def test_what_time_does_not_suffice_for_is_told(examine: Examine) -> None:
     assert re.match(r"\d+ parameters of 37, not tried in time: weight_error", skipped)
 
 
+@pytest.mark.slow
 def test_a_configuration_that_cannot_train_is_told(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     def space(trial: Trial) -> Knots:
         return PRESETS["tiny"].vary(width=trial.suggest_categorical("width", [8, 16]))

@@ -285,6 +285,7 @@ def test_a_process_that_dies_while_it_grows_loses_nothing(
     assert IDENTITY in ledger._study.user_attrs
 
 
+@pytest.mark.slow
 def test_a_study_that_another_process_rewrites_is_left_to_it(
     grow: Grow, open_ledger: Open, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_classic_netcdf_is_read(
     assert "(netCDF-3)" in report
 
 
+@pytest.mark.slow
 def test_grib_is_read(make: Make, bring: Bring, field: Field, expected: np.ndarray, tmp_path: Path) -> None:
     dataset = make(np.arange(12) * 24)
     dataset["t2m"].values[2, 3, 4] = np.nan

@@ -132,6 +132,7 @@ class Shared(nn.Module):
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_pair_of_published_encoders_gives_its_embeddings(wrapped: bool, tmp_path: Path) -> None:
     published: Any = unlike_new(Dual())

@@ -67,6 +67,7 @@ def test_a_new_model_is_shown_to_be_late_by_the_lead_time(
             assert np.isclose(both[:, 0], both[:, 1], rtol=1e-3).mean() > 0.9  # the others have gaps
 
 
+@pytest.mark.slow
 def test_without_a_head_no_forecasts_are_drawn(tiny_root: Path, tmp_path: Path) -> None:
     draw(tiny_root, tmp_path, 0.0)
     assert not (tmp_path / FILE).exists()

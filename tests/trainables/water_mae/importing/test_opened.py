@@ -62,6 +62,7 @@ def test_daily_grib_is_read(rivers: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grib", "nc"])
 def test_a_file_for_each_day_is_read(rivers: Path, tmp_path: Path, kind: str) -> None:
     """Each then has its time as a number, not as an axis."""

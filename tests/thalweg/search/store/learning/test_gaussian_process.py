@@ -76,6 +76,7 @@ def branches_alone(trial: optuna.Trial) -> float:
     return trial.suggest_float(trial.suggest_categorical("kind", ("only",)), 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ask", [valley, branches, categories, single, branches_alone])
 def test_it_searches_spaces_of_every_kind(ask: Ask) -> None:
     with warnings.catch_warnings():
@@ -86,6 +87,7 @@ def test_it_searches_spaces_of_every_kind(ask: Ask) -> None:
     assert study.best_value <= sorted(trial.value or 0.0 for trial in random.trials)[3]
 
 
+@pytest.mark.slow
 def test_it_learns_from_five_trials_on() -> None:
     """Its last trials lie where the valley is low; random ones would be at 0.9 on average."""
     study = searched(valley, 20)

@@ -201,6 +201,7 @@ def promoting(make_space: Make) -> Make:
     return make
 
 
+@pytest.mark.slow
 def test_a_promoted_trial_ends_as_one_that_was_never_stopped(
     promoting: Make, make_space: Make, open_ledger: Open
 ) -> None:
