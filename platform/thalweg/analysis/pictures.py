@@ -69,6 +69,16 @@ def store_study_picture(figure: Figure, target: Path, study: str, directory: Pat
     return additions.add_study_pictures(uri, study, directory, target) is not None
 
 
+def also_in_mlflow(known: bool, uri: str) -> str:
+    """Says after a place in a study's folder whether MLflow has the same, too, or why not.
+
+    Args:
+        known: Whether MLflow took it.
+        uri: MLflow's address.
+    """
+    return "and in MLflow" if known else f"not in MLflow, for {uri} does not know the study"
+
+
 def draw_best(record: StudyRecord, directory: Path, root: Path | None = None) -> Iterator[Drawn]:
     """Draws each complete trial whose checkpoint is kept, best first, into the study's folder.
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from thalweg.analysis.pictures import store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
 from thalweg.analysis.relation import LEVEL, MetricRelation
 from thalweg.study_folder import StudyFolder
 
@@ -32,8 +32,7 @@ def store_relation(relation: MetricRelation, study: str, directory: Path, uri: s
     name = "-".join(relation.names).replace("/", "_")
     target = StudyFolder(directory).relation(name)
     known = store_study_picture(figure(relation, study), target, study, directory, uri)
-    where = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the study"
-    return f"picture of the relation in {target}, {where}"
+    return f"picture of the relation in {target}, {also_in_mlflow(known, uri)}"
 
 
 def figure(relation: MetricRelation, study: str) -> Figure:

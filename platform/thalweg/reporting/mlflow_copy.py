@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from thalweg.analysis.pictures import also_in_mlflow
 from thalweg.reporting.report_files import ReportFiles
 from thalweg.tracking import additions
 from thalweg.tracking.address import SQLITE, file_identity
@@ -24,8 +25,4 @@ def store_page(files: ReportFiles, study: str, directory: Path, uri: str) -> str
     if uri.startswith(SQLITE) and file_identity(uri) is None:  # a report makes no database
         return f"the page is not in MLflow, for there is no {uri}"
     known = additions.add_study_file(uri, study, directory, files.page)
-    return (
-        "the page is in MLflow, too"
-        if known
-        else f"the page is not in MLflow, for {uri} does not know the study"
-    )
+    return "the page is in MLflow, too" if known else f"the page is {also_in_mlflow(False, uri)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from thalweg.analysis.importance.parameters import LEVEL, StudyImportance
-from thalweg.analysis.pictures import store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
 from thalweg.study_folder import StudyFolder
 
 _SHOWN, _NOT_SHOWN = "#2166ac", "#a0a0a0"
@@ -28,8 +28,7 @@ def store_importance(importance: StudyImportance, study: str, directory: Path, u
     """
     target = StudyFolder(directory).importance
     known = store_study_picture(figure(importance, study), target, study, directory, uri)
-    where = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the study"
-    return f"picture of the importance in {target}, {where}"
+    return f"picture of the importance in {target}, {also_in_mlflow(known, uri)}"
 
 
 def figure(importance: StudyImportance, study: str) -> Figure:

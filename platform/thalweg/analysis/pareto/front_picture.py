@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from thalweg.analysis.pareto.front import ParetoFront, values_of
-from thalweg.analysis.pictures import store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
 from thalweg.search.store.records import StudyRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.tracking import additions
@@ -35,7 +35,7 @@ def store_front(front: ParetoFront, record: StudyRecord, directory: Path, uri: s
     name = "-".join(front.modes).replace("/", "_")
     target = StudyFolder(directory).front(name)
     if not store_study_picture(figure(front, record), target, record.name, directory, uri):
-        return f"picture of the front in {target}, not in MLflow, for {uri} does not know the study"
+        return f"picture of the front in {target}, {also_in_mlflow(False, uri)}"
     objectives = " and ".join(front.modes)
     numbers = [trial.number for trial in front.members]
     others = [trial.number for trial in front.others]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from thalweg.analysis.pictures import store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
 from thalweg.analysis.side_by_side.trials_compared import TrialsCompared
 from thalweg.study_folder import StudyFolder
 
@@ -30,8 +30,7 @@ def store_curves(compared: TrialsCompared, uri: str) -> str:
     directory = Path(first.folder).absolute()
     target = StudyFolder(directory).comparison(name)
     known = store_study_picture(figure(compared), target, first.study.name, directory, uri)
-    where = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the study"
-    return f"picture of the curves in {target}, {where}"
+    return f"picture of the curves in {target}, {also_in_mlflow(known, uri)}"
 
 
 def figure(compared: TrialsCompared) -> Figure:

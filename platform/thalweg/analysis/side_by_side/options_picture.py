@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from thalweg.analysis.pictures import store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
 from thalweg.analysis.side_by_side.options_compared import OptionsCompared
 from thalweg.study_folder import StudyFolder
 
@@ -30,8 +30,7 @@ def store_options(compared: OptionsCompared, directory: Path, uri: str) -> str:
     """
     target = StudyFolder(directory).comparison(f"by-{compared.parameter}")
     known = store_study_picture(figure(compared), target, compared.record.name, directory, uri)
-    where = "and in MLflow" if known else f"not in MLflow, for {uri} does not know the study"
-    return f"picture of the options in {target}, {where}"
+    return f"picture of the options in {target}, {also_in_mlflow(known, uri)}"
 
 
 def figure(compared: OptionsCompared) -> Figure:

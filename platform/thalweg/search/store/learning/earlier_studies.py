@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from thalweg.errors import StudyError
+from thalweg.search.domains import Domain, NumberRange
 from thalweg.search.space import Space, domains_of
 from thalweg.search.store.records import StudyRecord, read_study
 from thalweg.study import Lesson, Prior
@@ -127,11 +128,14 @@ def _read(directory: Path, own: str, earlier: str, storage: str | None) -> Study
     return read_study(folder, earlier, storage)
 
 
-def _lesson(space: Space, asked: Mapping[str, Any], record: StudyRecord, protocol: str) -> Lesson:
+def _lesson(space: Space, asked: Mapping[str, Domain], record: StudyRecord, protocol: str) -> Lesson:
     best = record.ranking()
     _check_comparable(space, record, protocol)
     chosen = best[: min(MAX_TRIALS, -(-len(best) // _SHARE))]
-    params = tuple({name: value for name, value in trial.params.items() if name in asked} for trial in chosen)
+    params = tuple(
+        {name: value for name, value in trial.params.items() if _is_of(asked.get(name), value)}
+        for trial in chosen
+    )
     if not any(params):
         theirs = {name for trial in best for name in trial.params}
         raise StudyError(
@@ -147,6 +151,13 @@ def _lesson(space: Space, asked: Mapping[str, Any], record: StudyRecord, protoco
         num_complete=len(best),
         protocol=protocol,
     )
+
+
+def _is_of(domain: Domain | None, value: Any) -> bool:
+    """Returns whether a value may be a guess: a number for a range, which moves it inside, or one of the choices."""
+    if isinstance(domain, NumberRange):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return domain is not None and value in domain.records
 
 
 def _check_comparable(space: Space, record: StudyRecord, protocol: str) -> None:

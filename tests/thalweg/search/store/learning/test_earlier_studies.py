@@ -12,8 +12,9 @@ import pytest
 from kept import evaluated
 
 from thalweg.errors import StudyError
+from thalweg.search.domains import ChoiceSet, Domain, NumberRange
 from thalweg.search.space import Space
-from thalweg.search.store.learning.earlier_studies import drawn_guess, guesses, taught
+from thalweg.search.store.learning.earlier_studies import _is_of, drawn_guess, guesses, taught
 from thalweg.search.store.optuna_study import Ledger
 from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import read_study
@@ -104,6 +105,23 @@ def test_a_study_without_complete_trials_teaches_nothing(make_space: Make, tmp_p
     Ledger.open(tmp_path / "earlier", "earlier", make_space()).close()
     with pytest.raises(StudyError, match="must have a complete trial, 'earlier' has none among 0 trials"):
         taught(make_space(learn_from=("earlier",)), tmp_path / "later", "later", PROTOCOL)
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "is_a_guess"),
+    [
+        (NumberRange(0.0, 1.0, None, False, False), 7.5, True),  # moves to the end of the range
+        (NumberRange(1, 8, None, False, True), "deep", False),
+        (NumberRange(0.0, 1.0, None, False, False), True, False),
+        (ChoiceSet(("a", "b"), ("a", "b")), "b", True),
+        (ChoiceSet(("a", "b"), ("a", "b")), 0.5, False),
+        (None, 0.5, False),
+    ],
+)
+def test_a_parameter_that_was_something_else_is_no_guess(
+    domain: Domain | None, value: Any, is_a_guess: bool
+) -> None:
+    assert _is_of(domain, value) == is_a_guess
 
 
 def lesson(*params: dict[str, Any], study: str = "earlier") -> Lesson:
