@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.analysis.best import best_trial, checkpoint_place
 from thalweg.analysis.declared import family_of
-from thalweg.analysis.verdict.verdict_files import JSON_FILE
+from thalweg.analysis.verdict.verdict_files import read_verdict
 from thalweg.datasets.catalogue import data_root
 from thalweg.errors import StudyError, nothing
 from thalweg.hashing import digest
@@ -21,7 +21,6 @@ from thalweg.search.reproduction.original import code_at
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.serving.quantities import Quantity
 from thalweg.serving.shipping import tried
-from thalweg.study_folder import StudyFolder
 from thalweg.tracking.registry.model_version import Registered, add_model_version, check_registry
 
 if TYPE_CHECKING:
@@ -181,12 +180,8 @@ def _complete(record: StudyRecord, number: int) -> TrialRecord:
 
 def _verdict(directory: Path) -> Mapping[str, Any]:
     """Returns the verdict of a study's confirmation; an empty one if there is none, or it is still open."""
-    confirmed = directory.with_name(name_of(directory.name))
-    try:
-        found: dict[str, Any] = json.loads((StudyFolder(confirmed).verdict / JSON_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {} if found.get("open") else found
+    found = read_verdict(directory.with_name(name_of(directory.name)))
+    return {} if found is None or found.get("open") else found
 
 
 def _recommended(verdict: Mapping[str, Any]) -> int | None:

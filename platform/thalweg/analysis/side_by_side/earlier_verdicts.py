@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thalweg.analysis.verdict.verdict_files import JSON_FILE
-from thalweg.errors import StudyError
-from thalweg.search.confirmation.confirmation import Confirmation, read_plan
+from thalweg.analysis.verdict.verdict_files import read_verdict
+from thalweg.search.confirmation.confirmation import Confirmation, plans_of
 from thalweg.search.store.records import TrialRecord
-from thalweg.study_folder import StudyFolder, studies_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,20 +61,18 @@ def earlier_verdicts(
     """
     configs = {f"trial {trial.number}": trial.config for trial in trials}
     found: list[EarlierVerdict] = []
-    for folder in studies_in(output):
-        plan = read_plan(folder.path)
-        if plan is not None and plan.study == study:
-            found.extend(_of(plan, folder, configs, labels or {}))
+    for folder, plan in plans_of(study, output):
+        found.extend(_of(plan, folder, configs, labels or {}))
     return found
 
 
 def _of(
     plan: Confirmation,
-    folder: StudyFolder,
+    folder: Path,
     configs: Mapping[str, Mapping[str, Any]],
     known: Mapping[str, str],
 ) -> Iterator[EarlierVerdict]:
-    told = _read(folder.verdict / JSON_FILE)
+    told = read_verdict(folder)
     labels = {
         one.name: f"{one.name} ({label})" if (label := known.get(one.name, one.label)) else one.name
         for one in plan.contenders
@@ -88,7 +83,7 @@ def _of(
     for each in told["verdicts"]:
         if each["rival"] in labels and each["seeds"]:
             yield EarlierVerdict(
-                confirmation=folder.path.name,
+                confirmation=folder.name,
                 names=(told["champion"], each["rival"]),
                 metric=told["metric"],
                 champion=labels[told["champion"]],
@@ -103,16 +98,3 @@ def _of(
                 ),
                 still_open=told["open"],
             )
-
-
-def _read(file: Path) -> dict[str, Any] | None:
-    """Returns what a confirmation wrote; None before it has."""
-    try:
-        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise StudyError(
-            f"a verdict must be whole to be shown, got {file} ({error}); the same `thalweg confirm` writes it again"
-        ) from None
-    return told

@@ -10,7 +10,7 @@ from thalweg.analysis.declared import family_of
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
 from thalweg.analysis.verdict.sealed_split import judged_before
 from thalweg.errors import StudyError
-from thalweg.search.confirmation.confirmation import Confirmation, read_plan
+from thalweg.search.confirmation.confirmation import Confirmation, plans_of
 from thalweg.search.store.records import StudyRecord, read_study
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
@@ -71,9 +71,7 @@ def confirmations(
         output: Folder of all studies.
         storage: Database that holds them; None for their journals.
     """
-    for file in sorted(output.glob(f"*/{StudyFolder(output).confirmation.name}")):
-        plan = read_plan(file.parent)
-        if plan is not None and plan.study == search.name:
-            found, own = judged(plan, search, file.parent, storage)
-            if own is not None and any(one.trials for one in found.repeated):
-                yield file.parent.name, found, judged_before(found, own, search, file.parent)
+    for folder, plan in plans_of(search.name, output):
+        found, own = judged(plan, search, folder, storage)
+        if own is not None and any(one.trials for one in found.repeated):
+            yield folder.name, found, judged_before(found, own, search, folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.analysis.verdict.confirmed import Confirmed
+from thalweg.errors import StudyError
 from thalweg.files import atomic_file, writing
 from thalweg.search.store.records import StudyRecord
 from thalweg.study_folder import StudyFolder
@@ -18,6 +19,27 @@ from thalweg.study_folder import StudyFolder
 COLUMNS = ("model", "dataset", "metric", "seed", "score", "num_trials")
 """Columns of the table, as GEO-Bench-2's leaderboard and evaluma name them."""
 JSON_FILE, CSV_FILE = "verdict.json", "scores.csv"
+
+
+def read_verdict(directory: Path) -> dict[str, Any] | None:
+    """Returns the verdict that a confirmation wrote, as `as_json`; None before it has.
+
+    Args:
+        directory: Folder of the confirmation.
+
+    Raises:
+        StudyError: It is damaged.
+    """
+    file = StudyFolder(directory).verdict / JSON_FILE
+    try:
+        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StudyError(
+            f"a verdict must be whole to be read, got {file} ({error}); the same `thalweg confirm` writes it again"
+        ) from None
+    return told
 
 
 def as_json(confirmed: Confirmed) -> dict[str, Any]:

@@ -117,6 +117,22 @@ def read_plan(directory: Path) -> Confirmation | None:
         ) from None
 
 
+def plans_of(study: str, output: Path) -> Iterator[tuple[Path, Confirmation]]:
+    """Yields the confirmations of a study, each with its folder, ordered by name.
+
+    Args:
+        study: Name of the study.
+        output: Folder of all studies.
+
+    Raises:
+        StudyError: A plan is damaged, or of a later version.
+    """
+    for file in sorted(output.glob(f"*/{StudyFolder(output).confirmation.name}")):
+        plan = read_plan(file.parent)
+        if plan is not None and plan.study == study:
+            yield file.parent, plan
+
+
 def adopt_starting_points(source: Path, directory: Path) -> None:
     """Copies the weights that a study starts from, so that a confirmation starts from the same ones.
 

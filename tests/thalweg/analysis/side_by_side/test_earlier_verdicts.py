@@ -76,7 +76,7 @@ def test_one_without_a_seed_says_nothing_and_a_damaged_one_is_refused(
     _write(confirmed, seeds=0)
     assert earlier_verdicts(confirmed.path.parent, "rivers", trials) == []
     (confirmed.verdict / "verdict.json").write_text("{")
-    with pytest.raises(StudyError, match="a verdict must be whole to be shown"):
+    with pytest.raises(StudyError, match="a verdict must be whole to be read"):
         earlier_verdicts(confirmed.path.parent, "rivers", trials)
 
 
