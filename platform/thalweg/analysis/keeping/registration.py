@@ -71,7 +71,7 @@ def choose(record: StudyRecord, directory: Path, number: int | None) -> Chosen:
         number: Number of the trial; None leaves it to the study.
 
     Raises:
-        StudyError: There is no such trial, it is not complete, or its checkpoint is gone.
+        StudyError: There is no such trial, it is not complete, its checkpoint is gone, or the verdict is damaged.
     """
     verdict = _verdict(directory)
     recommended = _recommended(verdict)

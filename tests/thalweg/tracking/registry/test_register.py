@@ -16,7 +16,9 @@ from typer.testing import CliRunner, Result
 
 from families.knots.task import KnotsTask
 from thalweg import inference
+from thalweg.analysis.keeping.registration import choose
 from thalweg.cli.app import app
+from thalweg.errors import StudyError
 from thalweg.inference import load
 from thalweg.search.preflight import prepare
 from thalweg.search.run import Options, search
@@ -181,3 +183,11 @@ def test_what_cannot_be_registered_says_why(
     (runs / "aside").rename(checkpoints)
     monkeypatch.setattr(inference, "PredictsQuantities", KnotsTask)
     assert "task has quantities and predict_quantities, got ToyTask without" in refused()
+
+
+def test_a_damaged_verdict_is_not_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "waves.confirm" / "verdict"
+    folder.mkdir(parents=True)
+    (folder / "verdict.json").write_text('{"champion": ')
+    with pytest.raises(StudyError, match=r"a verdict must be whole to be read, got .*verdict\.json"):
+        choose(StudyRecord(name="waves"), tmp_path / "waves", None)
