@@ -9,6 +9,8 @@ from typing import Any, get_args
 from thalweg.events import EndedAs
 from thalweg.study_folder import trial_title
 from thalweg.tracking import naming
+from thalweg.tracking.metrics.curated import MAX_METRICS
+from thalweg.tracking.metrics.metric_table import TABLE_FILE
 from thalweg.tracking.spool import DeliveryState
 
 TABLE = "thalweg-table"
@@ -172,8 +174,10 @@ def experiment_note(state: DeliveryState) -> str:
             "trial. The training loss is not: its weights may be searched.",
             "- A parameter with a bare name is what the space asked for, rounded for reading. `with/...` is "
             "the exact configuration; the artifact `config.json` holds it whole.",
-            "- `loss/...` is the training loss by part, unweighted; `weight/...` are the weights in use.",
-            "- `time/..._s` are seconds, added up over the trial. Every curve runs over samples seen.",
+            f"- At most {MAX_METRICS} metrics of a run are shown. Its artifact `{TABLE_FILE}` holds all of them, with "
+            "every part of the training loss (`loss/...`, unweighted) and the weights in use (`weight/...`).",
+            "- `loss/weighted` is what was minimized. `time/..._s` are seconds, added up over the trial. Every curve "
+            "runs over samples seen.",
             "- The tag `status` says how a trial ended: complete, pruned (stopped early), interrupted or failed; "
             "`reason` says why. MLflow's own status is FINISHED for the first two, KILLED and FAILED for the others.",
             "- A trial with the tag `promoted_after` goes on from the rung where early stopping had stopped the trial "
