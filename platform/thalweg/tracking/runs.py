@@ -387,7 +387,7 @@ def _add_baseline(
     lacking = {name: value for name, value in metrics.items() if recorded.get(naming.key(name)) != value}
     if lacking or run.info.status != "FINISHED":
         batch.add_metrics(run.info.run_id, lacking, 0, time_ms)
-        batch.add_tags(run.info.run_id, {"status": "complete"})
+        batch.add_tags(run.info.run_id, {"status": "complete", ENDED_AS: "complete"})
         batch.end(run.info.run_id, "FINISHED", time_ms)
     tags = state.started.get("tags", {})
     _add_data(batch, run.info.run_id, tags.get("data_set"), tags)
