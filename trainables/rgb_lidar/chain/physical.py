@@ -40,8 +40,8 @@ def predict(model: nn.Module, inputs: Arrays, knobs: ChainKnobs, channels: DataK
 
     Args:
         model: The `ChainNetwork`.
-        inputs: ``rgb`` (sample, channel, row, column), and for a chain without projector ``depth`` (sample, row, column),
-            ``azimuth`` (sample, row) and ``zenith`` (sample, column).
+        inputs: ``rgb`` (sample, channel, row, column); for a chain without projector also ``depth`` (sample, row,
+            column), ``azimuth`` (sample, row) and ``zenith`` (sample, column).
         knobs: Stages and architecture.
         channels: What the model reads of the inputs.
     """
