@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -56,8 +57,9 @@ def launch(num_workers: int, words: Sequence[str]) -> int:
         with _alike():
             elastic_launch(config, sys.executable)("-P", "-m", "thalweg", *words)
     except ChildFailedError as error:
-        codes = [failure.exitcode for failure in error.failures.values()]
-        if any(code < 0 for code in codes):
+        every = [failure.exitcode for failure in error.failures.values()]
+        codes = [code for code in every if code != -signal.SIGTERM] or every  # the launcher ends the others
+        if max(codes) < 0:
             raise ResourceError(
                 f"all {num_workers} workers must live to the end, got an end by signal {-min(codes)}; give the same "
                 "command again"
