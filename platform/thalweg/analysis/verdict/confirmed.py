@@ -141,7 +141,7 @@ class Confirmed:
     Attributes:
         plan: Who runs and with which seeds.
         repeated: The configurations with their runs, the champion first.
-        baseline: The best baseline, a constant; None if none is known.
+        baseline: The best baseline, a constant, with the others; None if none is known.
         findings: One for each rival.
         wanted: Runs that the next look needs; none if all is settled or the seeds are used up.
         recommendation: What to use.
@@ -159,6 +159,12 @@ class Confirmed:
     metric: str
     mode: Literal["min", "max"]
     unit: str = ""
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """Values of all baselines, the best first. Only the best is judged: who beats it beats the others."""
+        best = self.baseline
+        return {} if best is None else {best.name: best.value, **dict(best.others)}
 
     @property
     def champion(self) -> Repeated:

@@ -70,6 +70,7 @@ def as_json(confirmed: Confirmed) -> dict[str, Any]:
         "baseline": None
         if confirmed.baseline is None
         else {"name": confirmed.baseline.name, "value": confirmed.baseline.value},
+        "constants": confirmed.constants,
         "verdicts": [asdict(one) for one in confirmed.findings],
         "recommendation": asdict(confirmed.recommendation),
         "stopped": confirmed.plan.stopped,

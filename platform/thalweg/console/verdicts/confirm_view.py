@@ -110,6 +110,8 @@ def footnotes(confirmed: Confirmed) -> list[str]:
             f"a wrong beats or loses in at most 5% of studies, over all rivals and looks: {parts} seeds; intervals "
             "hold for all rivals together, so that one may reach 0 beside a verdict that holds"
         )
+    if len(names := list(confirmed.constants)) > 1:
+        found.append(f"of the constants the best, {names[0]}, is judged: what beats it beats the others")
     if confirmed.plan.stopped:
         found.append(
             f"{counted(confirmed.plan.stopped, 'trial')} of the search stopped early: not found worse, only stopped"
@@ -125,9 +127,8 @@ def _runs(confirmed: Confirmed) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for one in confirmed.repeated:
         table.add_row(*_run_cells(one))
-    if confirmed.baseline is not None:
-        value = score(confirmed.baseline.value)
-        table.add_row(confirmed.baseline.name, Text("constant", style="dim"), "-", value, "-", "-", "-")
+    for name, value in confirmed.constants.items():
+        table.add_row(name, Text("constant", style="dim"), "-", score(value), "-", "-", "-")
     return table
 
 

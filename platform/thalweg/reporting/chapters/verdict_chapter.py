@@ -82,8 +82,8 @@ def _runs(found: Confirmed) -> ReportTable:
             score(one.contender.value),
         ]
         rows.append(Row(words(cells)))
-    if found.baseline is not None:
-        cells = [found.baseline.name, "constant", "-", score(found.baseline.value), "-", "-", "-"]
+    for name, value in found.constants.items():
+        cells = [name, "constant", "-", score(value), "-", "-", "-"]
         rows.append(Row(words(cells), "baseline"))
     return ReportTable(
         heads=[

@@ -8,6 +8,7 @@ import pytest
 from thalweg.analysis.comparison import BestBaseline
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
 from thalweg.analysis.verdict.verdict_files import as_json
+from thalweg.console.formatting import score
 from thalweg.console.verdicts.confirm_view import footnotes
 from thalweg.contract import Metric
 from thalweg.search.confirmation.confirmation import Confirmation
@@ -141,7 +142,8 @@ def test_differences_are_in_the_unit_of_the_objective(judged: Judge) -> None:
     assert in_mm.unit == "mm/day"
     shown = replace(found, unit="mm/day")
     assert any(
-        sentence.startswith("what matters: differences of 0.1 mm/day") for sentence in footnotes(shown)
+        sentence.startswith(f"what matters: differences of {score(0.1)} mm/day")
+        for sentence in footnotes(shown)
     )
     assert as_json(shown)["unit"] == "mm/day"
 
@@ -153,6 +155,12 @@ def test_a_baseline_enters_as_a_constant(judged: Judge) -> None:
     )
     one = found.findings[-1]
     assert (one.rival, one.kind, one.word) == ("climatology", "constant", "beats")
+    several = replace(climatology, others=(("persistence", 0.1),))
+    both = judged({"a": [1 + n for n in NOISE[:3]], "b": NOISE[:3]}, baseline=several)
+    assert as_json(both)["constants"] == {"climatology": 0.2, "persistence": 0.1}
+    assert [one.rival for one in both.findings] == ["b", "climatology"]
+    assert any("the best, climatology, is judged" in sentence for sentence in footnotes(both))
+    assert not any("is judged" in sentence for sentence in footnotes(found))
     ridge = judged({"a": [1 + n for n in NOISE], "b": NOISE}, baseline=BestBaseline("ridge", 1.6, "max"))
     assert ridge.findings[-1].word == "loses" and ridge.recommendation.name == "a"
     assert "ridge, a baseline, is better still" in ridge.recommendation.reason
