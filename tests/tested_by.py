@@ -98,6 +98,7 @@ TESTED_BY = {
     "results": "test_app",
     "retraining": "test_reproduce",
     "rough_sums": "test_sums",
+    "run_metrics": "test_metric_table",
     "shipping": "test_register",
     "software": "test_reproduce",
     "stage_contract": "test_families",

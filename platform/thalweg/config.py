@@ -6,7 +6,7 @@ where there is one, and a sentence (an attribute docstring below the field).
 
 import difflib
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -186,14 +186,23 @@ def nested_leaves(values: Mapping[str, Any], *, keep_empty: bool = False) -> dic
         values: The configuration.
         keep_empty: Whether None, empty lists and empty groups are kept too.
     """
-    return dict(_leaves("", dict(values), keep_empty))
+    return {
+        ".".join(names): value
+        for names, value in leaves(values)
+        if keep_empty or not (value is None or value in ([], {}))
+    }
 
 
-def _leaves(prefix: str, value: Any, keep_empty: bool) -> list[tuple[str, Any]]:
-    if isinstance(value, dict) and (value or not prefix):
-        dot = f"{prefix}." if prefix else ""
-        return [leaf for key, item in value.items() for leaf in _leaves(f"{dot}{key}", item, keep_empty)]
-    return [(prefix, value)] if keep_empty or not (value is None or value in ([], {})) else []
+def leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yields the values of a configuration in JSON with the names that lead to them, None and empty ones included.
+
+    Unlike dotted names, these lead back: a name of a schedule holds dots itself.
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
 
 
 def parse(config_type: type[C], values: dict[str, Any]) -> C:

@@ -137,6 +137,10 @@ class StudyFolder:
         """
         return self.units / f"{name}.npz"
 
+    def test_unit_sums(self, name: str) -> Path:
+        """Returns the file with the sums by unit of a run of a confirmation on the split ``test``, or of a baseline."""
+        return self.path / "test_units" / f"{name}.npz"
+
     def pictures(self, number: int) -> Path:
         """Returns the folder of a trial's pictures."""
         return self.path / "pictures" / trial_name(number)

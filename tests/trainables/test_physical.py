@@ -114,6 +114,49 @@ def test_spheres_are_told_by_image_and_distances(find: Callable[..., Found]) -> 
     _close(found.predict(inputs)["probability_of_spheres"], expected)
 
 
+def test_a_chain_tells_spheres_by_the_image_alone(find: Callable[..., Found]) -> None:
+    found = find("rgb_lidar", preset="tiny_chain")
+    taken, given = found.exported.quantities
+    assert [each.name for each in taken] == ["rgb"]
+    assert [each.name for each in given] == ["probability_of_spheres"]
+    rows, channels = found.data.rows["val"][:2], found.task.config.data.rgb_channels
+    with torch.inference_mode():
+        expected = found.task.predict(found.model, found.batch())["odds"].sigmoid()
+    _close(found.predict({"rgb": found.data.rgb[rows, :channels]})["probability_of_spheres"], expected)
+
+
+@pytest.mark.parametrize(
+    ("stages", "names"),
+    [
+        (("cilp",), {"rgb_embedding", "lidar_embedding"}),
+        (("classifier",), {"probability_of_spheres"}),
+        (("cilp", "classifier"), {"rgb_embedding", "lidar_embedding", "probability_of_spheres"}),
+    ],
+)
+def test_a_part_of_a_chain_gives_what_its_stages_trained(
+    find: Callable[..., Found], stages: tuple[str, ...], names: set[str]
+) -> None:
+    found = find("rgb_lidar", preset="tiny_chain", model={"stages": stages})
+    data, rows = found.data, found.data.rows["val"][:2]
+    whole = {
+        "rgb": data.rgb[rows, : found.task.config.data.rgb_channels],
+        "depth": data.depth[rows],
+        "azimuth": np.stack([data.azimuth] * 2),
+        "zenith": np.stack([data.zenith] * 2),
+    }
+    taken = [each.name for each in found.exported.quantities[0]]
+    assert ("rgb" in taken) == ("cilp" in stages)
+    outputs = found.predict({name: whole[name] for name in taken})
+    with torch.inference_mode():
+        expected = found.model(found.batch())
+    assert set(outputs) == names
+    for name in names - {"probability_of_spheres"}:
+        _close(outputs[name], expected[name])
+        assert np.allclose(np.linalg.norm(outputs[name], axis=1), 1, atol=1e-4)
+    if "classifier" in stages:
+        _close(outputs["probability_of_spheres"], expected["lidar_odds"].sigmoid())
+
+
 def test_gaps_of_rain_and_rivers_are_filled(find: Callable[..., Found]) -> None:
     found = find("water_mae")
     batch, filler = found.batch(), Filler.of(found.task.config, found.exported.facts)

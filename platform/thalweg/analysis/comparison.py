@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from thalweg.contract import Metric, Mode
 
 WIN, LOSS, TIE = "+", "-", "="
 """Plain characters, which need no colour."""
+STARTS = ("untrained", "before_training")
+"""Baselines that are the model itself before its training, and so nothing that could be used instead."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class BestBaseline:
         name: The baseline.
         value: Its value of the metric.
         mode: Whether smaller or larger is better.
+        others: The other baselines with their values, the best first, without the model before it was trained.
     """
 
     name: str
     value: float
     mode: Mode
+    others: tuple[tuple[str, float], ...] = field(default=(), compare=False)
 
     def mark(self, value: float | None) -> str:
         """Returns `WIN`, `LOSS` or `TIE` for a trial's value beside this one; empty if the trial has none."""
@@ -60,7 +64,8 @@ class Comparison:
         """Returns the best baseline by a metric; None if no baseline has it."""
         mode = self._modes.get(metric)
         found = self.ordered(metric)
-        return BestBaseline(*found[0], mode) if mode and found else None
+        others = tuple((name, value) for name, value in found[1:] if name not in STARTS)
+        return BestBaseline(*found[0], mode, others) if mode and found else None
 
     def ordered(self, metric: str) -> list[tuple[str, float]]:
         """Returns the baselines that have a metric with their values, the best first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,15 @@ class Drawn:
     trouble: str = ""
 
 
+@contextmanager
+def literal_text() -> Iterator[None]:
+    """Draws text as it is: names may hold dollars, which matplotlib would read as formulas. Also a decorator."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}):
+        yield
+
+
 def store_study_picture(figure: Figure, target: Path, study: str, directory: Path, uri: str) -> bool:
     """Stores a picture of a study as ``NAME/NAME.png`` in its folder, and in MLflow; returns whether MLflow took it.
 
@@ -64,7 +74,11 @@ def store_study_picture(figure: Figure, target: Path, study: str, directory: Pat
         OutputError: The folder cannot be written.
         ConnectionFailed: MLflow does not accept the picture.
     """
-    with writing("pictures", target, "free space"), atomic_folder(target, overwrite=True) as draft:
+    with (
+        writing("pictures", target, "free space"),
+        atomic_folder(target, overwrite=True) as draft,
+        literal_text(),
+    ):
         figure.savefig(draft / f"{target.name}.png", dpi=110, metadata={"Software": None})
     return additions.add_study_pictures(uri, study, directory, target) is not None
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, literal_text, store_study_picture
 from thalweg.analysis.relation import LEVEL, MetricRelation
 from thalweg.study_folder import StudyFolder
 
@@ -35,6 +35,7 @@ def store_relation(relation: MetricRelation, study: str, directory: Path, uri: s
     return f"picture of the relation in {target}, {also_in_mlflow(known, uri)}"
 
 
+@literal_text()
 def figure(relation: MetricRelation, study: str) -> Figure:
     """Draws the values of the settings, and their ranks, which the correlation is of."""
     low, high = relation.interval

@@ -110,7 +110,7 @@ def confirm(
     plan = _plan(record, asked, options.directory)
     number = _carried_out(plan, record, options, uri, data, lanes, yes, as_json, plain)
     found, at_test = _judged(plan, record, options, data, tell, test=test and not number)
-    folder = _kept(found, record, options, uri, tell)
+    folder = _kept(found, at_test, record, options, uri, tell)
     _show(found, at_test, options, folder, output / study, as_json)
     raise typer.Exit(128 + number if number else 0)
 
@@ -286,7 +286,12 @@ def _judged(
 
 
 def _kept(
-    found: Confirmed, record: StudyRecord, options: Options, uri: str, tell: Callable[[str], None]
+    found: Confirmed,
+    at_test: Confirmed | None,
+    record: StudyRecord,
+    options: Options,
+    uri: str,
+    tell: Callable[[str], None],
 ) -> Path:
     """Writes the verdict into the confirmation's folder and into MLflow; returns the folder of its files."""
     from thalweg.analysis.declared import comparable
@@ -294,9 +299,10 @@ def _kept(
     from thalweg.analysis.verdict.verdict_picture import draw_verdict
     from thalweg.analysis.verdict.verdict_record import record_verdict
 
-    folder = write_files(found, rows(found, record, comparable(record)), options.directory)
+    table = rows(found, record, comparable(record))
+    folder = write_files(found, table, options.directory, at_test)
     draw_verdict(found, options.directory)
-    tell(record_verdict(found, options.name, options.directory, folder, uri))
+    tell(record_verdict(found, options.name, options.directory, folder, uri, at_test))
     return folder
 
 

@@ -30,6 +30,10 @@ def reproduce(
     samples: Annotated[
         int | None, typer.Option(min=1, help="Compare only evaluations up to so many samples.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that train it together. \\[default: as many as trained it]"),
+    ] = None,
     output: Output = RUNS,
     storage: Storage = None,
     data: Data = None,
@@ -41,12 +45,51 @@ def reproduce(
     `thalweg reproduce 2f0c7d9b1e8a4c55b1d3f6a7c8e9d0b1`
 
     Its search space need not exist any more. It first says what differs from the record: data, code, libraries, device
-    or workers. Exit code 0 if all is equal, 1 if not. A trial that several workers trained:
-    `torchrun --nproc-per-node 2 -m thalweg reproduce STUDY`.
+    or workers. Exit code 0 if all is equal, 1 if not. As many workers train it as before, on this machine; with
+    `--workers 1` one does, with other last digits. `torchrun` may start them, too.
     """
     original = _find(run, trial, output, storage, tracking_uri)
     original.points(samples)
+    if (count := _workers(original, workers)) > 1:
+        words = _words(run, trial, samples, output, storage, data, tracking_uri)
+        raise typer.Exit(_launched(count, words, terminal()))
     raise typer.Exit(0 if _reproduced(original, samples, output, data, terminal()) else 1)
+
+
+def _workers(original: Original, asked: int | None) -> int:
+    """Returns how many workers are to be started; 1 if this process is one of them."""
+    from thalweg.search.reproduction.several_workers import is_worker, workers_of
+
+    return 1 if is_worker() else asked or workers_of(original)
+
+
+def _words(
+    run: str,
+    trial: int | None,
+    samples: int | None,
+    output: Path,
+    storage: str | None,
+    data: Path | None,
+    tracking_uri: str | None,
+) -> list[str]:
+    """Returns the command that each worker runs."""
+    options = {
+        "--trial": trial,
+        "--samples": samples,
+        "--output": output,
+        "--storage": storage,
+        "--data": data,
+        "--tracking-uri": tracking_uri,
+    }
+    given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return ["reproduce", run, *given]
+
+
+def _launched(count: int, words: list[str], console: Console) -> int:
+    from thalweg.search.reproduction.several_workers import launch
+
+    teller(console)(f"starts {count} workers on this machine")
+    return launch(count, words)
 
 
 def _find(

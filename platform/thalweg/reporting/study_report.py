@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
 
+from thalweg.analysis.pictures import literal_text
 from thalweg.analysis.studies import space_name
 from thalweg.reporting.blocks import Chapter, StudyReport
 from thalweg.reporting.chapters.cost_chapter import cost_chapter
@@ -41,8 +42,6 @@ _CHAPTERS: tuple[Callable[[Material], Chapter | None], ...] = (
 
 def study_report(material: Material, now: datetime) -> StudyReport:
     """Returns the report of a study; ``now`` is when it is written, in local time."""
-    from matplotlib import rc_context
-
     record, summary = material.record, material.summary
     began = [trial.started for trial in record.trials if trial.started is not None]
     ended = [trial.ended for trial in record.trials if trial.ended is not None]
@@ -54,7 +53,7 @@ def study_report(material: Material, now: datetime) -> StudyReport:
         f"search space {space_name(record)}",
         when,
     ]
-    with rc_context({"text.parse_math": False}):  # a name may hold dollars
+    with literal_text():
         chapters = [made for chapter in _CHAPTERS if (made := chapter(material)) is not None]
     return StudyReport(
         title=record.name,

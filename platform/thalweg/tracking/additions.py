@@ -16,6 +16,8 @@ from thalweg.tracking import naming, pages
 from thalweg.tracking.address import artifact_folder
 from thalweg.tracking.batch import data_input
 from thalweg.tracking.client import connect
+from thalweg.tracking.metrics.curated import MAX_ON_TEST
+from thalweg.tracking.metrics.metric_table import TEST_TABLE_FILE, read_table, write_table
 from thalweg.tracking.spool import DeliveryState
 
 if TYPE_CHECKING:
@@ -200,14 +202,16 @@ def add_pictures(uri: str, study: str, directory: Path, number: int, folder: Pat
 def add_hold_out(
     uri: str, study: str, directory: Path, number: int, metrics: Mapping[str, float], *, samples: int
 ) -> str | None:
-    """Writes hold-out metrics as ``test_NAME`` into a trial's run; a value that it has already is not written again.
+    """Writes hold-out metrics into a trial's run: the first few as ``test_NAME``, and all into a table, an artifact.
+
+    A value that it has already is not written again.
 
     Args:
         uri: MLflow's address, which `check_tracking` accepted.
         study: Name of the study and of its experiment.
         directory: Folder of the study; another study may have had its name.
         number: Number of the trial.
-        metrics: Metrics on the split ``test`` by name.
+        metrics: Metrics on the split ``test`` by name, the most important ones first.
         samples: Samples that the checkpoint was trained on, recorded as the step.
 
     Returns:
@@ -221,7 +225,10 @@ def add_hold_out(
         run = find_trial(client, study, directory, number)
         if run is None:
             return None
-        for name, value in metrics.items():
+        table = read_table(client, run.info.run_id, TEST_TABLE_FILE)
+        table.add(samples, metrics, int(time.time() * 1000))
+        write_table(client, run.info.run_id, table, TEST_TABLE_FILE)
+        for name, value in [*metrics.items()][:MAX_ON_TEST]:
             key = naming.key(f"{HOLD_OUT_PREFIX}{name}")
             known = {(point.step, point.value) for point in client.get_metric_history(run.info.run_id, key)}
             if (samples, value) not in known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -36,9 +36,26 @@ class Batch:
         self._piles: dict[str, _Pile] = {}
         self._ends: dict[str, tuple[str, int]] = {}
 
-    def add_metrics(self, run_id: str, values: Mapping[str, float], step: int, time_ms: int) -> None:
-        """Adds metrics at a number of samples; a tag lists the names of those that are not finite."""
-        kept, others = naming.finite(values)
+    def add_metrics(
+        self,
+        run_id: str,
+        values: Mapping[str, float],
+        step: int,
+        time_ms: int,
+        *,
+        only: Collection[str] | None = None,
+    ) -> None:
+        """Adds metrics at a number of samples; a tag lists the names of those that are not finite.
+
+        Args:
+            run_id: Id of the run.
+            values: Metrics by name.
+            step: Samples seen.
+            time_ms: When they were measured, in milliseconds since 1970.
+            only: Names of those that are sent; None sends all.
+        """
+        finite, others = naming.finite(values)
+        kept = {name: value for name, value in finite.items() if only is None or name in only}
         pile = self._pile(run_id)
         names = {name: naming.key(name) for name in kept}
         pile.metrics += [(names[name], value, time_ms, step) for name, value in kept.items()]

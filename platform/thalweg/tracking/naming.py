@@ -13,7 +13,7 @@ import hashlib
 import math
 import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from thalweg.events import StudyEnded
@@ -137,13 +137,13 @@ def time_metrics(timings: Mapping[str, float]) -> dict[str, float]:
     return {f"time/{name.removesuffix('_s')}_s": value for name, value in timings.items()}
 
 
-def study_metrics(event: StudyEnded) -> dict[str, float]:
+def study_metrics(event: StudyEnded, rungs: Iterable[str]) -> dict[str, float]:
     """Returns the metrics of a study that ended.
 
-    They are its seconds, the rank correlation of each rung with the end, and the trials that were promoted with the
+    They are its seconds, the rank correlation of some rungs with the end, and the trials that were promoted with the
     mean seconds that it cost to take one up.
     """
-    found = {f"rung_correlation/{samples}": value for samples, value in event.rung_correlations.items()}
+    found = {f"rung_correlation/{samples}": event.rung_correlations[samples] for samples in rungs}
     if event.switches:
         found["trials/promoted"] = float(len(event.switches))
         found["time/switch_s"] = statistics.fmean(event.switches.values())

@@ -9,6 +9,8 @@ from typing import Any, get_args
 from thalweg.events import EndedAs
 from thalweg.study_folder import trial_title
 from thalweg.tracking import naming
+from thalweg.tracking.metrics.curated import MAX_METRICS
+from thalweg.tracking.metrics.metric_table import TABLE_FILE
 from thalweg.tracking.spool import DeliveryState
 
 TABLE = "thalweg-table"
@@ -18,14 +20,9 @@ TRAINING = "workflowType=machine_learning"
 
 _TAG = "mlflow.sharedViewState."
 _RUN_NAME = "attributes.`Run Name`"  # MLflow's name of this column in a view; in filters it has another one
-_MIN_WIDTH, _MAX_WIDTH, _WIDTH_PER_LETTER, _RUN_WIDTH, _STATUS_WIDTH, _REASON_WIDTH = (
-    90,
-    350,
-    8,
-    250,
-    115,
-    400,
-)
+_MIN_WIDTH, _MAX_WIDTH, _WIDTH_PER_LETTER, _RUN_WIDTH, _WORD_WIDTH, _REASON_WIDTH = 90, 350, 8, 250, 130, 400
+_NUMBER_LETTERS = 12  # of a metric; MLflow writes sixteen digits
+_LOADED = 100  # runs that MLflow loads at a time
 
 
 def experiment_tags(searched: Mapping[str, int], mode: str, time_ms: int) -> dict[str, str]:
@@ -69,12 +66,13 @@ def _view(name: str, state: dict[str, Any], time_ms: int) -> str:
 
 
 def _table(params: Mapping[str, int]) -> dict[str, Any]:
-    columns = {"metrics.`objective`": "objective", "tags.`status`": "status", "tags.`ended_as`": "ended_as"}
+    columns = {"metrics.`objective`": "objective", "tags.`ended_as`": "ended_as"}
     columns |= {f"params.`{name}`": name for name in params}
     columns |= {"metrics.`samples`": "samples", "metrics.`time/trial_s`": "time/trial_s"}
     letters = {column: max(len(name), params.get(name, 0)) for column, name in columns.items()}
     widths = {column: _width(count) for column, count in letters.items()}
-    widths["tags.`status`"] = widths["tags.`ended_as`"] = _STATUS_WIDTH
+    widths["metrics.`objective`"] = _width(_NUMBER_LETTERS)
+    widths["tags.`ended_as`"] = _WORD_WIDTH
     widths["tags.`reason`"] = _REASON_WIDTH
     return {
         "selectedColumns": list(widths),
@@ -103,7 +101,11 @@ def _charts(params: Sequence[str]) -> dict[str, Any]:
         for name in params
     ]
     sections = [
-        _section("Every trial, coloured by its objective", columns=1, height=400),
+        _section(
+            f"The best trials, coloured by their objective: {_LOADED}, and those of Load more",
+            columns=1,
+            height=400,
+        ),
         _section("The objective over samples seen", columns=1, height=400),
         _section("The objective by what was searched", columns=3, height=300),
     ]
@@ -172,14 +174,18 @@ def experiment_note(state: DeliveryState) -> str:
             "trial. The training loss is not: its weights may be searched.",
             "- A parameter with a bare name is what the space asked for, rounded for reading. `with/...` is "
             "the exact configuration; the artifact `config.json` holds it whole.",
-            "- `loss/...` is the training loss by part, unweighted; `weight/...` are the weights in use.",
-            "- `time/..._s` are seconds, added up over the trial. Every curve runs over samples seen.",
+            f"- At most {MAX_METRICS} metrics of a run are shown. Its artifact `{TABLE_FILE}` holds all of them, with "
+            "every part of the training loss (`loss/...`, unweighted) and the weights in use (`weight/...`).",
+            "- `loss/weighted` is what was minimized. `time/..._s` are seconds, added up over the trial. Every curve "
+            "runs over samples seen.",
             "- The tag `status` says how a trial ended: complete, pruned (stopped early), interrupted or failed; "
             "`reason` says why. MLflow's own status is FINISHED for the first two, KILLED and FAILED for the others.",
             "- A trial with the tag `promoted_after` goes on from the rung where early stopping had stopped the trial "
             "of its tag `continues`: both count as one.",
             f"- The tag `ended_as` says why as one word, to filter by (``tags.ended_as = 'diverged'``): "
             f"{', '.join(get_args(EndedAs))}.",
+            f"- MLflow loads {_LOADED} runs at a time; the views begin with the best ones, and Load more below them "
+            "adds the next. ``tags.status = 'complete'`` in the search box leaves out trials that were stopped early.",
             "- Knobs that change nothing in a trial, such as those of a stage that it lacks, are in `config.json` "
             "alone.",
             "",

@@ -32,16 +32,16 @@ from thalweg.tracking import naming, pages
 from thalweg.tracking.batch import Batch
 from thalweg.tracking.history import CONTINUES, History, completed, is_inherited
 from thalweg.tracking.known_runs import KnownRuns
+from thalweg.tracking.metrics.curated import MAX_RUNGS, OBJECTIVE, SAMPLES, TRIAL_SECONDS, spread
+from thalweg.tracking.metrics.run_metrics import RunMetrics
 from thalweg.tracking.spool import DeliveryState, Leader, Moment, OpenRun, event_from
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-OBJECTIVE = "objective"
 NOTE = "mlflow.note.content"
 ENDED_AS = "ended_as"
-TRIAL_SECONDS = "time/trial_s"
 INTERRUPTED = "the study's process ended before the trial did"
 NUM_LEADERS = 10
 
@@ -74,10 +74,11 @@ class StudyRuns:
         self._client = client
         self._state = state
         self._artifact_folder = artifact_folder
+        self._metrics = RunMetrics(client, state)
         self.known = KnownRuns(client, state)
 
     def apply(self, moments: list[Moment]) -> None:
-        """Applies events in order; metrics are sent in few batches."""
+        """Applies events in order; metrics are sent in few batches, and tables of all metrics written at the end."""
         batch = Batch(self._client)
         kept: list[TrialKept] = []
         for moment in moments:
@@ -87,6 +88,7 @@ class StudyRuns:
             self._compare(kept, batch)
             self._apply(moment.event, moment.time_ms, batch)
         self._compare(kept, batch)
+        self._metrics.write()
         batch.send()
 
     def check(self) -> None:
@@ -181,7 +183,10 @@ class StudyRuns:
         if value is not None:
             metrics[OBJECTIVE] = self._state.baselines[event.name] = value
         self._keep_unit_sums(run_id, baseline_name(event.name))
-        _add_baseline(self._client.get_run(run_id), metrics, self._state, time_ms, batch)
+        self._metrics.begin(run_id)
+        self._metrics.keep(run_id, metrics, 0, time_ms)
+        curated = {name: metrics[name] for name in self._metrics.shown(metrics) if name in metrics}
+        _add_baseline(self._client.get_run(run_id), curated, self._state, time_ms, batch)
 
     def _start_trial(self, event: TrialStarted, time_ms: int, batch: Batch) -> None:
         name, tags = trial_title(event.number), naming.tags({**event.tags, "status": "running"})
@@ -189,7 +194,9 @@ class StudyRuns:
         run_id = self.known.child(self._parent(), name, "trial", time_ms, tags)
         values = naming.params(event.params, event.config)
         run = OpenRun(run_id, searched=naming.settings(event.params), continues=tags.get(CONTINUES, ""))
-        if known:
+        if not known:
+            self._metrics.begin(run_id)
+        else:
             batch.send()
             run.seconds = self._continue(event.number, run_id, values, time_ms)
             batch.add_tags(run_id, tags)
@@ -216,19 +223,12 @@ class StudyRuns:
     def _continue(self, number: int, run_id: str, params: dict[str, str], time_ms: int) -> dict[str, float]:
         """Continues a run that exists: drops the parameters that it has, returns the seconds spent before."""
         self._client.update_run(run_id, status="RUNNING")
-        data = self._client.get_run(run_id).data
-        for name in data.params.keys() & params.keys():
+        run = self._client.get_run(run_id)
+        for name in run.data.params.keys() & params.keys():
             del params[name]
         if str(number) in self._state.open:
             return self._state.open[str(number)].seconds
-        spent = {}
-        for name in data.metrics:
-            if name.startswith("time/") and name != TRIAL_SECONDS:
-                points = self._client.get_metric_history(run_id, name)
-                # later points are those of events that are being delivered again
-                before = [(point.timestamp, point.value) for point in points if point.timestamp < time_ms]
-                spent[name] = max(before, default=(0, 0.0))[1]
-        return spent
+        return self._metrics.seconds_before(run, time_ms)
 
     def _record_progress(self, event: TrialProgress, time_ms: int, batch: Batch) -> None:
         run = self._open(event.number)
@@ -240,18 +240,17 @@ class StudyRuns:
         self._keep_documents(run.run_id, event.documents)
         for name, value in naming.time_metrics(event.timings).items():
             run.seconds[name] = run.seconds.get(name, 0.0) + value
-        values = {OBJECTIVE: event.value, **naming.family_metrics(event.metrics), **run.seconds}
-        batch.add_metrics(run.run_id, values, event.samples, time_ms)
+        self._metrics.add_evaluation(run, event, time_ms, batch)
         run.reached = max(run.reached, event.samples)
-        for samples, point in event.curves:
-            batch.add_metrics(run.run_id, naming.curve_metrics(point), samples, time_ms)
 
     def _end_trial(self, event: TrialEnded, time_ms: int, batch: Batch) -> None:
         state, run = self._state, self._open(event.number)
-        values = {"samples": float(event.samples), TRIAL_SECONDS: event.seconds}
+        values = {TRIAL_SECONDS: event.seconds}
         if event.value is not None and event.samples > run.reached:
             values[OBJECTIVE] = event.value
-        batch.add_metrics(run.run_id, values, event.samples, time_ms)
+        shown = {SAMPLES: float(event.samples), **values}
+        batch.add_metrics(run.run_id, shown, event.samples, time_ms)
+        self._metrics.keep(run.run_id, values, event.samples, time_ms)
         status = word(event)
         reason = event.reason or _early(status, event.samples)
         tags = {"status": status, ENDED_AS: _word(event), "reason": reason, "breaks": event.breaks}
@@ -273,7 +272,8 @@ class StudyRuns:
             batch.add_tags(run.run_id, _stopped(event.trials_ended_as, reason))
             batch.end(run.run_id, "KILLED", time_ms)
         self._state.open.clear()
-        batch.add_metrics(parent, naming.study_metrics(event), len(self._state.ended), time_ms)
+        metrics = naming.study_metrics(event, spread(event.rung_correlations, MAX_RUNGS))
+        batch.add_metrics(parent, metrics, len(self._state.ended), time_ms)
         batch.add_tags(parent, naming.tags({"status": event.end, "reason": event.reason}))
         batch.end(parent, _STUDY_STATUS[event.end], time_ms)
         batch.send()
@@ -387,7 +387,7 @@ def _add_baseline(
     lacking = {name: value for name, value in metrics.items() if recorded.get(naming.key(name)) != value}
     if lacking or run.info.status != "FINISHED":
         batch.add_metrics(run.info.run_id, lacking, 0, time_ms)
-        batch.add_tags(run.info.run_id, {"status": "complete"})
+        batch.add_tags(run.info.run_id, {"status": "complete", ENDED_AS: "complete"})
         batch.end(run.info.run_id, "FINISHED", time_ms)
     tags = state.started.get("tags", {})
     _add_data(batch, run.info.run_id, tags.get("data_set"), tags)

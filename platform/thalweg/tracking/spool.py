@@ -136,6 +136,7 @@ class DeliveryState:
     experiment_id: str = ""
     parent_id: str = ""
     searched: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)  # metrics of the family that runs show
     longest: dict[str, int] = field(default_factory=dict)  # letters of the longest value of each of these
     open: dict[str, OpenRun] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)

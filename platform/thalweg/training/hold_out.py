@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from thalweg.contract import SplitName, unmeasured
 from thalweg.errors import DataError
+from thalweg.study_folder import baseline_name
+from thalweg.training import unit_sums
 from thalweg.training.checkpoints import checkpoint, milestones
 from thalweg.training.checkpoints.state import TrainingState
-from thalweg.training.evaluation import evaluate_split
+from thalweg.training.evaluation import Keep, evaluate_split
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.process_group import ProcessGroup
+from thalweg.training.protocol import protocol_hash
 from thalweg.training.session import make_task
 
 SPLIT: SplitName = "test"
@@ -44,7 +47,9 @@ class HeldOut:
     test_stages: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
-def evaluate(folder: Path, data_root: Path) -> HeldOut:
+def evaluate(
+    folder: Path, data_root: Path, *, name: str = "", units: Callable[[str], Path] | None = None
+) -> HeldOut:
     """Evaluates a checkpoint and the family's baselines on the split ``test``, by the study's evaluation protocol.
 
     The weights are in fp32, as in an export; the trial itself may have been evaluated in 16 bits.
@@ -52,14 +57,17 @@ def evaluate(folder: Path, data_root: Path) -> HeldOut:
     Args:
         folder: The checkpoint.
         data_root: Folder of the family's data sets.
+        name: Name of the trial, `study_folder.trial_name`, for its sums by unit.
+        units: Returns the file for the sums by unit of the trial, or of a baseline, by its name; None keeps none.
 
     Raises:
         TrialError: The checkpoint is gone, or the family's code raises.
+        OutputError: The sums by unit cannot be written.
         DataError: The data set has no split ``test``.
     """
     state, weights = checkpoint.whole(folder)
     with blaming(state.family):
-        return _evaluate(state, weights, milestones.read(folder), data_root)
+        return _evaluate(state, weights, milestones.read(folder), data_root, name, units)
 
 
 def _evaluate(
@@ -67,6 +75,8 @@ def _evaluate(
     weights: Mapping[str, Tensor],
     earlier: Mapping[str, Mapping[str, Tensor]],
     data_root: Path,
+    name: str,
+    units: Callable[[str], Path] | None,
 ) -> HeldOut:
     task = make_task(state.family, state.config)
     data = task.open(data_root)
@@ -78,10 +88,23 @@ def _evaluate(
         )
     group = ProcessGroup(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
-    def metrics(model: nn.Module, is_baseline: bool = False) -> dict[str, float]:
+    def keeper(of: str, samples: int = 0) -> Keep | None:
+        if units is None or not of:
+            return None
+        protocol = protocol_hash(state.family, task, data)
+        return partial(unit_sums.keep, units(of), samples=samples, protocol=protocol)
+
+    def metrics(model: nn.Module, keep: Keep | None = None, is_baseline: bool = False) -> dict[str, float]:
         predict = partial(task.predict, model.to(group.device).eval())
         return evaluate_split(
-            task, data, predict, group, split=SPLIT, batch_size=BATCH_SIZE, is_baseline=is_baseline
+            task,
+            data,
+            predict,
+            group,
+            split=SPLIT,
+            batch_size=BATCH_SIZE,
+            is_baseline=is_baseline,
+            keep=keep,
         )
 
     def loaded(values: Mapping[str, Tensor]) -> nn.Module:
@@ -92,8 +115,11 @@ def _evaluate(
     return HeldOut(
         samples=state.report.samples,
         val=state.report.metrics,
-        test=metrics(loaded(weights)),
-        baselines={name: metrics(baseline, True) for name, baseline in task.baselines(data).items()},
+        test=metrics(loaded(weights), keeper(name, state.report.samples)),
+        baselines={
+            each: metrics(baseline, keeper(baseline_name(each)), True)
+            for each, baseline in task.baselines(data).items()
+        },
         unmeasured=unmeasured(task, data, SPLIT),
         test_stages={stage: metrics(loaded({**weights, **kept})) for stage, kept in earlier.items()},
     )

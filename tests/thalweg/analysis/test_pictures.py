@@ -1,13 +1,18 @@
 """The best trials are drawn from the checkpoints that were kept."""
 
+import html
+import io
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from matplotlib import rc_context
 
 from families.toy.task import ToyTask
 from thalweg.analysis import pictures
+from thalweg.analysis.importance import importance_picture
+from thalweg.analysis.importance.parameters import ParameterImportance, StudyImportance
 from thalweg.analysis.pictures import draw_best, draw_new
 from thalweg.errors import ConnectionFailed, StudyError
 from thalweg.lanes.interruption import Ended
@@ -187,3 +192,31 @@ def test_a_family_that_draws_nothing_is_left_in_peace(
     monkeypatch.setattr(export, "draw", None)
     draw_new(record, tmp_path / "study", "sqlite:///m.db", pytest.fail, tmp_path)
     assert not (tmp_path / "study").exists()
+
+
+NAMES = ("cost in US$ or CA$", "$\\frac$", "lr_{max}$")
+
+
+def test_a_name_with_dollars_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """matplotlib would read a formula, and fail on a broken one."""
+    monkeypatch.setattr(additions, "add_study_pictures", lambda *words: None)
+    each = [
+        ParameterImportance(name=name, importance=0.2, interval=(0.1, 0.3), num_trials=9) for name in NAMES
+    ]
+    found = StudyImportance(parameters=tuple(each), fixed=(), explained=0.5, num_complete=9, num_stopped=0)
+    drawn = importance_picture.figure(found, "toys$a$")
+    assert not pictures.store_study_picture(
+        drawn, tmp_path / "importance", "toys", tmp_path, "sqlite:///no.db"
+    )
+    text = io.StringIO()
+    with rc_context({"svg.fonttype": "none"}), pictures.literal_text():
+        drawn.savefig(text, format="svg")
+    assert all(name in html.unescape(text.getvalue()) for name in (*NAMES, "toys$a$"))
+
+
+def test_every_figure_of_a_study_draws_names_as_they_are() -> None:
+    sources = [*Path(pictures.__file__).parent.rglob("*_picture.py")]
+    assert len(sources) >= 6
+    for source in sources:
+        text = source.read_text(encoding="utf-8")
+        assert "@literal_text()\ndef figure(" in text or "Figure(" not in text, source.name

@@ -182,6 +182,10 @@ def test_pictures_are_kept_with_the_study(run: Run, toys: None, monkeypatch: pyt
         assert "and in MLflow" in text
     drawn = sorted(path.name for path in (RUNS / "toys/pictures/comparisons").rglob("*.png"))
     assert drawn == ["by-width.png", "trial-0-trial-2.png"]
+    RecordedStudy(trials=TRIALS[1:2]).write("other")
+    assert "other/pictures" in _text(run("compare", "toys:0", "other:0", "--pictures"))
+    both = [[path.name for path in (RUNS / name).rglob("toys-0*.png")] for name in ("toys", "other")]
+    assert both == [["toys-0-other-0.png"]] * 2
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ def test_the_table_begins_with_the_best_trial() -> None:
 
 def test_the_table_shows_what_was_searched_and_why_a_trial_ended() -> None:
     columns = saved(pages.TABLE, "max")["selectedColumns"]
-    assert {"metrics.`objective`", "params.`lr`", "params.`batch_size`", "tags.`reason`"} <= set(columns)
+    shown = {"params.`lr`", "params.`batch_size`", "tags.`ended_as`", "tags.`reason`"}
+    assert columns[0] == "metrics.`objective`" and shown <= set(columns)
 
 
 def test_columns_are_as_wide_as_names_of_runs_and_values_are_long() -> None:

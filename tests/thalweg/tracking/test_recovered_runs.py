@@ -8,6 +8,7 @@ import pytest
 
 from tests.thalweg.tracking.conftest import Teller
 from thalweg.events import StudyEnded, TrialStarted
+from thalweg.tracking.metrics.metric_table import read_table
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -105,10 +106,12 @@ def test_a_continued_trial_holds_every_metric_from_its_beginning(
         teller.forget()
     curves = histories(teller.client, recorded()["trial 002"])
     steps = [258, 386, 512]
-    for name in ("objective", "skill", "skill_rain", "loss/rain", "train/lr", "time/train_s"):
+    for name in ("objective", "skill", "skill_rain", "train/lr", "time/train_s"):
         assert [step for step, _ in curves[name]] == steps, name
     assert curves["skill_rain"] == list(zip(steps, [0.15, 0.2, 0.25], strict=True))
     assert curves["time/train_s"] == list(zip(steps, [2.0, 4.0, 6.0], strict=True))
+    table = read_table(teller.client, recorded()["trial 002"].info.run_id)
+    assert [table.at(step)["loss/rain"] for step in steps] == [1.0] * 3
 
 
 def test_an_experiment_that_was_deleted_is_restored(teller: Teller, make: Any, recorded: Recorded) -> None:

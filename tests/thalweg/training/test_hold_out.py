@@ -12,6 +12,8 @@ from thalweg.contract import SplitName
 from thalweg.errors import DataError, TrialError
 from thalweg.search.space import load_space
 from thalweg.search.train_one import choose, train
+from thalweg.study_folder import StudyFolder, baseline_name, trial_name
+from thalweg.training import unit_sums
 from thalweg.training.checkpoints.checkpoint import fp32_weights
 from thalweg.training.hold_out import evaluate
 from thalweg.training.messages import Report
@@ -49,6 +51,20 @@ def test_a_checkpoint_and_the_baselines_are_evaluated_on_test(report: Report, tm
     assert (found.val, found.samples) == (report.metrics, 32)
     assert found.val["mse"] == pytest.approx(by_hand(net, "val"), rel=1e-5)
     assert evaluate(Path(str(report.checkpoint)), tmp_path) == found
+
+
+@pytest.mark.slow
+def test_sums_by_unit_on_test_give_its_metrics_again(report: Report, tmp_path: Path) -> None:
+    study = StudyFolder(tmp_path / "toys.confirm")
+    checkpoint = Path(str(report.checkpoint))
+    found = evaluate(checkpoint, tmp_path, name=trial_name(3), units=study.test_unit_sums)
+    (measure,) = ToyTask(Toy()).measures()
+    for name, metrics in {trial_name(3): found.test, baseline_name("zero"): found.baselines["zero"]}.items():
+        kept = unit_sums.read(study.test_unit_sums(name))
+        assert measure.summarize(kept.of(measure))["mse"] == metrics["mse"]
+        assert len(kept.of(measure)["errors"]) == Waves().num_samples("test")
+    assert unit_sums.read(study.test_unit_sums(trial_name(3))).samples == 32
+    assert not study.units.exists()  # those on validation are others
 
 
 def test_what_test_cannot_give_is_told(

@@ -13,8 +13,9 @@ from torch import nn
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Measure, SplitName
+from thalweg.serving.quantities import Arrays, Quantity
 from thalweg.stage_contract import ParameterGroup, Stage
-from trainables.rgb_lidar.chain import inheritance
+from trainables.rgb_lidar.chain import inheritance, physical
 from trainables.rgb_lidar.chain.knobs import ChainKnobs, StageName
 from trainables.rgb_lidar.chain.losses import loss_of
 from trainables.rgb_lidar.chain.model import ChainNetwork, head_parts, prefixes
@@ -134,6 +135,14 @@ class ChainTask(SceneTask):
             ("majority_class" if outputs else "chance"): majority,
             "coarse_likeness": CoarseLikeness(self.config.data, training, majority),
         }
+
+    def quantities(self, facts: Mapping[str, Any]) -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+        """Returns what the chain takes and gives; a whole one needs images alone."""
+        return physical.quantities(self._knobs, self.config.data, side_of(facts))
+
+    def predict_quantities(self, model: nn.Module, inputs: Arrays, facts: Mapping[str, Any]) -> Arrays:
+        """Classifies images, or embeds and classifies what the stages of the chain were trained for."""
+        return physical.predict(model, inputs, self._knobs, self.config.data)
 
     def parts(self) -> Mapping[str, Callable[[nn.Module], nn.Module]]:
         """Returns the `ImageClassifier` as ``images``, if the chain has all of its parts."""

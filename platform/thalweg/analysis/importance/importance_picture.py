@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from thalweg.analysis.importance.parameters import LEVEL, StudyImportance
-from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, literal_text, store_study_picture
 from thalweg.study_folder import StudyFolder
 
 _SHOWN, _NOT_SHOWN = "#2166ac", "#a0a0a0"
@@ -31,6 +31,7 @@ def store_importance(importance: StudyImportance, study: str, directory: Path, u
     return f"picture of the importance in {target}, {also_in_mlflow(known, uri)}"
 
 
+@literal_text()
 def figure(importance: StudyImportance, study: str) -> Figure:
     """Draws a dot with its interval for each parameter, grey if it is not shown to matter."""
     parameters = importance.parameters[::-1]

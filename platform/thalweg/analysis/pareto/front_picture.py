@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from thalweg.analysis.pareto.front import ParetoFront, values_of
-from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, literal_text, store_study_picture
 from thalweg.search.store.records import StudyRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.tracking import additions
@@ -44,6 +44,7 @@ def store_front(front: ParetoFront, record: StudyRecord, directory: Path, uri: s
     return f"picture of the front in {target}, and in MLflow, where tags.pareto_front = '{objectives}' finds its trials"
 
 
+@literal_text()
 def figure(front: ParetoFront, record: StudyRecord) -> Figure:
     """Draws the trials, the front as a stair for two objectives, and its hypervolume."""
     others = list(front.modes)[1:]

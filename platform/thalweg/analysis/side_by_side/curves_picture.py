@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, literal_text, store_study_picture
 from thalweg.analysis.side_by_side.trials_compared import TrialsCompared
 from thalweg.study_folder import StudyFolder
 
@@ -15,7 +15,7 @@ _WORDS = {"min": "less is better", "max": "more is better"}
 
 
 def store_curves(compared: TrialsCompared, uri: str) -> str:
-    """Draws curves into the folder of the first trial's study and into MLflow; returns a sentence for people.
+    """Draws curves into the folders of the trials' studies and into MLflow; returns a sentence for people.
 
     Args:
         compared: Trials whose numbers are compared.
@@ -25,14 +25,18 @@ def store_curves(compared: TrialsCompared, uri: str) -> str:
         OutputError: The folder cannot be written.
         ConnectionFailed: MLflow does not accept the picture.
     """
-    first = compared.sides[0]
     name = re.sub(r"[^\w.-]+", "-", "-".join(side.label for side in compared.sides))
-    directory = Path(first.folder).absolute()
-    target = StudyFolder(directory).comparison(name)
-    known = store_study_picture(figure(compared), target, first.study.name, directory, uri)
-    return f"picture of the curves in {target}, {also_in_mlflow(known, uri)}"
+    drawn, told = figure(compared), []
+    for directory, study in {
+        Path(side.folder).absolute(): side.study.name for side in compared.sides
+    }.items():
+        target = StudyFolder(directory).comparison(name)
+        known = store_study_picture(drawn, target, study, directory, uri)
+        told.append(f"{target}, {also_in_mlflow(known, uri)}")
+    return f"picture of the curves in {'; '.join(told)}"
 
 
+@literal_text()
 def figure(compared: TrialsCompared) -> Figure:
     """Draws a line for each trial; a cross ends one that was stopped."""
     study = compared.sides[0].study

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, literal_text, store_study_picture
 from thalweg.analysis.side_by_side.options_compared import OptionsCompared
 from thalweg.study_folder import StudyFolder
 
@@ -33,6 +33,7 @@ def store_options(compared: OptionsCompared, directory: Path, uri: str) -> str:
     return f"picture of the options in {target}, {also_in_mlflow(known, uri)}"
 
 
+@literal_text()
 def figure(compared: OptionsCompared) -> Figure:
     """Draws the expected best, with a line at the equal budget, and complete trials by their sizes if these differ."""
     sized = not compared.have_equal_sizes

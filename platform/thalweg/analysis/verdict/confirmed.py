@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +21,13 @@ from thalweg.search.store.records import StudyRecord, TrialRecord
 if TYPE_CHECKING:  # torch takes seconds
     from thalweg.analysis.verdict.unit_scope import UnitFinding
 
+_FAILED: Mapping[str | None, str] = {
+    "diverged": "diverged",
+    "out_of_memory": "ran out of memory",
+    "infeasible": "could not be trained",
+    "data": "had damaged data",
+    "infrastructure": "lost their machine",
+}
 CHEAPER = 0.8
 """A configuration is called cheaper if its runs take at most this share of the champion's time."""
 
@@ -45,6 +53,18 @@ class Repeated:
     def num_failed(self) -> int:
         """Runs that failed, such as those that diverged."""
         return sum(score is None for score in self.scores.values())
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Failed runs by why they failed, as one word (`thalweg.events.EndedAs`), the most frequent first."""
+        failed = (trial.ended_as or "failed" for trial in self.trials.values() if _value(trial) is None)
+        return dict(Counter(failed).most_common())
+
+    @property
+    def failed(self) -> str:
+        """How many of its runs failed, and how: ``2 of 5 diverged, 1 ran out of memory``; empty if none did."""
+        told = [f"{count} {_FAILED.get(word, 'failed')}" for word, count in self.failures.items()]
+        return ", ".join(told).replace(" ", f" of {len(self.trials)} ", 1)
 
     @property
     def mean(self) -> float | None:
@@ -121,12 +141,13 @@ class Confirmed:
     Attributes:
         plan: Who runs and with which seeds.
         repeated: The configurations with their runs, the champion first.
-        baseline: The best baseline, a constant; None if none is known.
+        baseline: The best baseline, a constant, with the others; None if none is known.
         findings: One for each rival.
         wanted: Runs that the next look needs; none if all is settled or the seeds are used up.
         recommendation: What to use.
         metric: Name of the objective.
         mode: Whether smaller or larger is better.
+        unit: Unit of the objective and of all differences; empty if it has none.
     """
 
     plan: Confirmation
@@ -137,6 +158,13 @@ class Confirmed:
     recommendation: Recommendation
     metric: str
     mode: Literal["min", "max"]
+    unit: str = ""
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """Values of all baselines, the best first. Only the best is judged: who beats it beats the others."""
+        best = self.baseline
+        return {} if best is None else {best.name: best.value, **dict(best.others)}
 
     @property
     def champion(self) -> Repeated:
@@ -187,7 +215,14 @@ def judge(
         recommendation=recommend(repeated, findings),
         metric=str(search.definition["metric"]),
         mode=search.mode,
+        unit=_unit(search),
     )
+
+
+def _unit(search: StudyRecord) -> str:
+    units = {metric.name: metric.unit for metric in search.metrics}
+    unit = units.get(str(search.definition["metric"]), "1")
+    return "" if unit == "1" else unit
 
 
 def with_units(confirmed: Confirmed, found: Mapping[str, Sequence[UnitFinding]]) -> Confirmed:
@@ -240,7 +275,7 @@ def _recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Rec
 
 def _instead_of_unstable(repeated: Sequence[Repeated]) -> Recommendation:
     champion = repeated[0]
-    told = f"{champion.num_failed} of {len(champion.trials)} runs of {champion.contender.name} failed"
+    told = f"of the runs of {champion.contender.name} {champion.failed}"
     for one in repeated[1:]:
         if one.trials and not one.num_failed:
             return Recommendation(name=one.contender.name, reason=f"{told}, none of this one")

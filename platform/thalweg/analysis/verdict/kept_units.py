@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,16 @@ import numpy as np
 from thalweg.analysis.verdict.confirmed import Confirmed, Repeated, with_units
 from thalweg.analysis.verdict.unit_scope import UnitFinding, over_units
 from thalweg.config import parse
-from thalweg.contract import Measure, State
+from thalweg.contract import Measure, SplitName, State
 from thalweg.discovery import Family
 from thalweg.errors import TrialError
 from thalweg.study_folder import StudyFolder, baseline_name, trial_name
 from thalweg.training import unit_sums
 
 
-def compare_over_units(confirmed: Confirmed, directory: Path, family: Family) -> Confirmed:
+def compare_over_units(
+    confirmed: Confirmed, directory: Path, family: Family, split: SplitName = "val"
+) -> Confirmed:
     """Returns a verdict with what is found over places and years.
 
     Rivals of which a run failed, or kept no sums, are left out; so are all if the objective keeps none by unit.
@@ -26,6 +28,7 @@ def compare_over_units(confirmed: Confirmed, directory: Path, family: Family) ->
         confirmed: The verdict over seeds.
         directory: Folder of the confirmation.
         family: The family of its configurations.
+        split: The split on which they were kept, ``val`` or ``test``.
     """
     config = parse(family.config_type, dict(confirmed.champion.contender.config))
     measure = next(
@@ -38,8 +41,10 @@ def compare_over_units(confirmed: Confirmed, directory: Path, family: Family) ->
     )
     if measure is None:
         return confirmed
+    folder = StudyFolder(directory)
+    files = folder.test_unit_sums if split == "test" else folder.unit_sums
     found: dict[str, list[UnitFinding]] = {}
-    for name, champion, rival in _pairs(confirmed, directory, measure):
+    for name, champion, rival in _pairs(confirmed, files, measure):
         sign, rng = 1.0 if confirmed.mode == "max" else -1.0, np.random.default_rng(0)
         count = len(confirmed.findings)
         found |= over_units(measure, confirmed.metric, sign, champion, {name: rival}, rng, num_rivals=count)
@@ -47,28 +52,28 @@ def compare_over_units(confirmed: Confirmed, directory: Path, family: Family) ->
 
 
 def _pairs(
-    confirmed: Confirmed, directory: Path, measure: Measure
+    confirmed: Confirmed, files: Callable[[str], Path], measure: Measure
 ) -> Iterator[tuple[str, list[State], list[State]]]:
     """Yields the rivals with the sums of the champion's runs and their own at the seeds that both have."""
     by_name = {one.contender.name: one for one in confirmed.repeated}
-    folder, champion = StudyFolder(directory), confirmed.champion
+    champion = confirmed.champion
     for finding in confirmed.findings:
         if not finding.seeds or any(finding.num_failed):
             continue
         rival = by_name.get(finding.rival)
         indices = [index for index in champion.trials if index < finding.seeds]
         try:
-            own = [_state(folder, champion, index, measure) for index in indices]
+            own = [_state(files, champion, index, measure) for index in indices]
             if rival is None:
-                file = folder.unit_sums(baseline_name(finding.rival))
-                theirs = [unit_sums.read(file).of(measure)] * min(1, len(own))
+                kept = unit_sums.read(files(baseline_name(finding.rival)))
+                theirs = [kept.of(measure)] * min(1, len(own))
             else:
-                theirs = [_state(folder, rival, index, measure) for index in indices]
+                theirs = [_state(files, rival, index, measure) for index in indices]
         except TrialError:  # nothing was kept: the verdict is over seeds alone
             continue
         if own and all(own) and all(theirs):
             yield finding.rival, own, theirs
 
 
-def _state(folder: StudyFolder, one: Repeated, index: int, measure: Measure) -> State:
-    return unit_sums.read(folder.unit_sums(trial_name(one.trials[index].number))).of(measure)
+def _state(files: Callable[[str], Path], one: Repeated, index: int, measure: Measure) -> State:
+    return unit_sums.read(files(trial_name(one.trials[index].number))).of(measure)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.analysis.comparison import BestBaseline, Comparison
+from thalweg.analysis.declared import family_of
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
 from thalweg.errors import StudyError
 from thalweg.files import atomic_file, locked, writing
 from thalweg.search.store.records import StudyRecord
-from thalweg.study_folder import StudyFolder
+from thalweg.study_folder import StudyFolder, trial_name
 from thalweg.wording import counted
 
 
@@ -95,7 +96,9 @@ def on_test(
     command: str,
     tell: Callable[[str], None],
 ) -> Confirmed:
-    """Evaluates the runs of a confirmation on the split ``test`` and judges them; what was evaluated is not read again.
+    """Evaluates the runs of a confirmation on the split ``test`` and judges them, over seeds and over places and years.
+
+    What was evaluated is not read again.
 
     Args:
         confirmed: The verdict on validation.
@@ -118,12 +121,17 @@ def on_test(
         log_reading(folders[1], command, f"{counted(len(due), 'run')} of {record.name}")
         for trial in due:
             tell(f"evaluates trial {trial.number} of {record.name} on the split test")
-            found = evaluate(Path(trial.checkpoint or "none"), data_root)
+            found = evaluate(
+                Path(trial.checkpoint or "none"),
+                data_root,
+                name=trial_name(trial.number),
+                units=StudyFolder(folders[0]).test_unit_sums,
+            )
             known["runs"][str(trial.number)] = dict(found.test)
             known["baselines"] = {name: dict(metrics) for name, metrics in found.baselines.items()}
             with writing("metrics on the split test", file, "free space"), atomic_file(file) as draft:
                 draft.write_text(json.dumps(known, indent=1), encoding="utf-8")
-    return _judged(known, confirmed, record, search)
+    return _judged(known, confirmed, record, search, folders[0])
 
 
 def judged_before(
@@ -141,7 +149,7 @@ def judged_before(
         The verdict; None if no run was evaluated on the split.
     """
     known = _known(directory)
-    return _judged(known, confirmed, record, search) if known["runs"] else None
+    return _judged(known, confirmed, record, search, directory) if known["runs"] else None
 
 
 def _known(directory: Path) -> dict[str, Any]:
@@ -162,12 +170,19 @@ def _known(directory: Path) -> dict[str, Any]:
 
 
 def _judged(
-    known: Mapping[str, Any], confirmed: Confirmed, record: StudyRecord, search: StudyRecord
+    known: Mapping[str, Any],
+    confirmed: Confirmed,
+    record: StudyRecord,
+    search: StudyRecord,
+    directory: Path,
 ) -> Confirmed:
+    from thalweg.analysis.verdict.kept_units import compare_over_units  # torch
+
     moved = tuple(_moved(trial, known["runs"], confirmed.metric) for trial in record.trials)
     comparison = Comparison(known["baselines"], record.metrics, confirmed.metric, search.mode)
     best: BestBaseline | None = comparison.best(confirmed.metric)
-    return judge(confirmed.plan, replace(record, trials=moved), search, best)
+    found = judge(confirmed.plan, replace(record, trials=moved), search, best)
+    return compare_over_units(found, directory, family_of(search), "test")
 
 
 def _moved(trial: Any, runs: Mapping[str, Mapping[str, float]], metric: str) -> Any:

@@ -19,6 +19,7 @@ from thalweg.study_folder import StudyFolder
 COLUMNS = ("model", "dataset", "metric", "seed", "score", "num_trials")
 """Columns of the table, as GEO-Bench-2's leaderboard and evaluma name them."""
 JSON_FILE, CSV_FILE = "verdict.json", "scores.csv"
+TEST_JSON_FILE = "verdict_on_test.json"
 
 
 def read_verdict(directory: Path) -> dict[str, Any] | None:
@@ -48,6 +49,7 @@ def as_json(confirmed: Confirmed) -> dict[str, Any]:
         "study": confirmed.plan.study,
         "metric": confirmed.metric,
         "mode": confirmed.mode,
+        "unit": confirmed.unit,
         "champion": confirmed.champion.contender.name,
         "seeds": list(confirmed.plan.seeds),
         "configurations": [
@@ -60,6 +62,7 @@ def as_json(confirmed: Confirmed) -> dict[str, Any]:
                 "mean": one.mean,
                 "spread": one.spread,
                 "num_failed": one.num_failed,
+                "failures": one.failures,
                 "seconds": one.seconds,
             }
             for one in confirmed.repeated
@@ -67,6 +70,7 @@ def as_json(confirmed: Confirmed) -> dict[str, Any]:
         "baseline": None
         if confirmed.baseline is None
         else {"name": confirmed.baseline.name, "value": confirmed.baseline.value},
+        "constants": confirmed.constants,
         "verdicts": [asdict(one) for one in confirmed.findings],
         "recommendation": asdict(confirmed.recommendation),
         "stopped": confirmed.plan.stopped,
@@ -101,8 +105,19 @@ def rows(confirmed: Confirmed, search: StudyRecord, metrics: Sequence[str]) -> l
     return found
 
 
-def write_files(confirmed: Confirmed, table: Sequence[Mapping[str, Any]], directory: Path) -> Path:
+def write_files(
+    confirmed: Confirmed,
+    table: Sequence[Mapping[str, Any]],
+    directory: Path,
+    at_test: Confirmed | None = None,
+) -> Path:
     """Writes JSON and table into the folder of a confirmation; returns their folder.
+
+    Args:
+        confirmed: The verdict on validation.
+        table: What `rows` returned.
+        directory: Folder of the confirmation.
+        at_test: The verdict on the split ``test``; None leaves an earlier one as it is.
 
     Raises:
         OutputError: They cannot be written.
@@ -114,10 +129,14 @@ def write_files(confirmed: Confirmed, table: Sequence[Mapping[str, Any]], direct
     writer.writerows(table)
     with writing("the verdict", folder, "free space and give the same command again"):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in (
-            (JSON_FILE, json.dumps(as_json(confirmed), indent=1) + "\n"),
-            (CSV_FILE, text.getvalue()),
-        ):
+        contents = {JSON_FILE: _dumped(confirmed), CSV_FILE: text.getvalue()}
+        if at_test is not None:
+            contents[TEST_JSON_FILE] = _dumped(at_test)
+        for name, content in contents.items():
             with atomic_file(folder / name) as draft:
                 draft.write_text(content, encoding="utf-8")
     return folder
+
+
+def _dumped(confirmed: Confirmed) -> str:
+    return json.dumps(as_json(confirmed), indent=1) + "\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from thalweg.analysis.pictures import literal_text
 from thalweg.analysis.verdict.confirmed import Confirmed
 from thalweg.files import atomic_file, writing
 from thalweg.study_folder import StudyFolder
@@ -24,11 +25,12 @@ def draw_verdict(confirmed: Confirmed, directory: Path) -> Path:
     target = StudyFolder(directory).verdict / FILE
     with writing("pictures", target, "free space"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(target) as draft:
+        with atomic_file(target) as draft, literal_text():
             figure(confirmed).savefig(draft, format="png", dpi=110, metadata={"Software": None})
     return target
 
 
+@literal_text()
 def figure(confirmed: Confirmed) -> Figure:
     """Draws the runs on the left, and the differences from the champion on the right."""
     names = [one.contender.name for one in confirmed.repeated]
@@ -60,12 +62,13 @@ def _runs(place: Axes, confirmed: Confirmed) -> None:
             place.plot(one.mean, row, "|", color="black", markersize=18, zorder=3)
         if one.num_failed:
             place.annotate(
-                f"{one.num_failed} failed", (1.0, row), xycoords=("axes fraction", "data"), ha="right",
+                one.failed, (1.0, row), xycoords=("axes fraction", "data"), ha="right",
                 va="center", color="#b2182b",
             )  # fmt: skip
     if confirmed.baseline is not None:
         place.plot(confirmed.baseline.value, len(rows), "D", color="0.4", markersize=6)
-    place.set_xlabel(f"{confirmed.metric} ({'larger' if confirmed.mode == 'max' else 'smaller'} is better)")
+    better = "larger" if confirmed.mode == "max" else "smaller"
+    place.set_xlabel(f"{confirmed.metric}{_bracketed(confirmed.unit)} ({better} is better)")
 
 
 def _differences(place: Axes, confirmed: Confirmed) -> None:
@@ -84,4 +87,9 @@ def _differences(place: Axes, confirmed: Confirmed) -> None:
             one.word, (one.difference or 0.0, row), xytext=(0, 7), textcoords="offset points", ha="center",
             color=colour, fontsize=9,
         )  # fmt: skip
-    place.set_xlabel(f"{confirmed.champion.contender.name} is better by; grey: less than matters")
+    name, unit = confirmed.champion.contender.name, _bracketed(confirmed.unit)
+    place.set_xlabel(f"{name} is better by{unit}; grey: less than matters")
+
+
+def _bracketed(unit: str) -> str:
+    return f" [{unit}]" if unit else ""

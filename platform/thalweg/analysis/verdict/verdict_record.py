@@ -10,7 +10,14 @@ from thalweg.analysis.verdict.paired_tests import LEVEL_ERROR
 from thalweg.tracking import additions
 
 
-def record_verdict(confirmed: Confirmed, study: str, directory: Path, folder: Path, uri: str) -> str:
+def record_verdict(
+    confirmed: Confirmed,
+    study: str,
+    directory: Path,
+    folder: Path,
+    uri: str,
+    at_test: Confirmed | None = None,
+) -> str:
     """Writes a verdict into MLflow; returns a sentence for people.
 
     Args:
@@ -19,6 +26,7 @@ def record_verdict(confirmed: Confirmed, study: str, directory: Path, folder: Pa
         directory: Its folder, absolute.
         folder: Folder of the verdict's files.
         uri: MLflow's address, which `check_tracking` accepted.
+        at_test: The verdict on the split ``test``; None if it was not asked for.
 
     Raises:
         ConnectionFailed: MLflow does not accept it.
@@ -27,7 +35,10 @@ def record_verdict(confirmed: Confirmed, study: str, directory: Path, folder: Pa
     groups = [
         _group(confirmed, one, findings.get(one.contender.name)) for one in confirmed.repeated if one.trials
     ]
-    run = additions.add_verdict(uri, study, directory, tags(confirmed), groups, folder)
+    told = tags(confirmed)
+    if at_test is not None:
+        told |= {f"test_{name}": text for name, text in tags(at_test).items() if name != "champion"}
+    run = additions.add_verdict(uri, study, directory, told, groups, folder)
     return "verdict in MLflow" if run else f"verdict not in MLflow, for {uri} does not know {study}"
 
 
@@ -66,7 +77,12 @@ def _group(confirmed: Confirmed, one: Repeated, finding: Finding | None) -> addi
     return additions.VerdictRun(
         name=f"{contender.name} over seeds",
         metrics=metrics,
-        tags={**verdict, "role": contender.role, "status": "unstable" if one.num_failed else "complete"},
+        tags={
+            **verdict,
+            "role": contender.role,
+            "status": "unstable" if one.num_failed else "complete",
+            "failures": one.failed,
+        },
         params={"configuration": contender.name, **({"label": contender.label} if contender.label else {})},
     )
 

@@ -102,13 +102,16 @@ def footnotes(confirmed: Confirmed) -> list[str]:
     known = [one.matters for one in judged if one.matters is not None]
     if known:
         origin = "given" if confirmed.plan.matters is not None else "the median spread over seeds"
-        found.append(f"what matters: differences of {score(known[-1])}, {origin}")
+        unit = f" {confirmed.unit}" if confirmed.unit else ""
+        found.append(f"what matters: differences of {score(known[-1])}{unit}, {origin}")
     if judged:
         parts = ", ".join(f"{error:.3f} at {n}" for n, error in spending(len(confirmed.plan.seeds)).items())
         found.append(
             f"a wrong beats or loses in at most 5% of studies, over all rivals and looks: {parts} seeds; intervals "
             "hold for all rivals together, so that one may reach 0 beside a verdict that holds"
         )
+    if len(names := list(confirmed.constants)) > 1:
+        found.append(f"of the constants the best, {names[0]}, is judged: what beats it beats the others")
     if confirmed.plan.stopped:
         found.append(
             f"{counted(confirmed.plan.stopped, 'trial')} of the search stopped early: not found worse, only stopped"
@@ -124,15 +127,14 @@ def _runs(confirmed: Confirmed) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for one in confirmed.repeated:
         table.add_row(*_run_cells(one))
-    if confirmed.baseline is not None:
-        value = score(confirmed.baseline.value)
-        table.add_row(confirmed.baseline.name, Text("constant", style="dim"), "-", value, "-", "-", "-")
+    for name, value in confirmed.constants.items():
+        table.add_row(name, Text("constant", style="dim"), "-", score(value), "-", "-", "-")
     return table
 
 
 def _run_cells(one: Repeated) -> list[str | Text]:
     contender = one.contender
-    failed = Text(f"{one.num_failed} of {len(one.trials)} failed", style="red") if one.num_failed else None
+    failed = Text(one.failed, style="red") if one.num_failed else None
     return [
         contender.name,
         Text(role(contender.role, contender.label), style="dim"),
@@ -148,8 +150,9 @@ def _verdicts(confirmed: Confirmed) -> RenderableType:
     table = plain_table()
     table.add_column(f"{confirmed.champion.contender.name} against", style="cyan", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for name in ("better by", "interval", "seeds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    unit = f" [{confirmed.unit}]" if confirmed.unit else ""
+    for name in (f"better by{unit}", "interval", "seeds"):
+        table.add_column(Text(name), justify="right", no_wrap=True)
     for one in confirmed.findings:
         if one.seeds:
             word = Text(one.word, style=_STYLES[one.word.partition(",")[0]])
@@ -182,9 +185,7 @@ def _needs(one: Finding) -> str:
 def _failed(confirmed: Confirmed, one: Finding) -> str:
     names = (confirmed.champion, *(r for r in confirmed.repeated if r.contender.name == one.rival))
     return " and ".join(
-        f"{each.num_failed} of {len(each.trials)} runs of {each.contender.name} failed"
-        for each in names
-        if each.num_failed
+        f"of the runs of {each.contender.name} {each.failed}" for each in names if each.num_failed
     )
 
 

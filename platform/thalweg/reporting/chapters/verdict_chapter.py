@@ -69,7 +69,7 @@ def _judged(found: Confirmed) -> Iterator[Block]:
 def _runs(found: Confirmed) -> ReportTable:
     rows = []
     for one in found.repeated:
-        failed = f"{one.num_failed} of {len(one.trials)} failed" if one.num_failed else score(one.mean)
+        failed = one.failed if one.num_failed else score(one.mean)
         time = "-" if one.seconds is None else clock(one.seconds)
         told = role(one.contender.role, one.contender.label)
         cells = [
@@ -82,8 +82,8 @@ def _runs(found: Confirmed) -> ReportTable:
             score(one.contender.value),
         ]
         rows.append(Row(words(cells)))
-    if found.baseline is not None:
-        cells = [found.baseline.name, "constant", "-", score(found.baseline.value), "-", "-", "-"]
+    for name, value in found.constants.items():
+        cells = [name, "constant", "-", score(value), "-", "-", "-"]
         rows.append(Row(words(cells), "baseline"))
     return ReportTable(
         heads=[
@@ -117,7 +117,7 @@ def _findings(found: Confirmed, judged: list[Finding]) -> ReportTable:
         heads=[
             f"{found.champion.contender.name} against",
             "verdict",
-            f"better by [{found.metric}]",
+            f"better by [{found.unit or found.metric}]",
             "interval",
             "seeds",
         ],

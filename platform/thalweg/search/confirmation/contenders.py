@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from thalweg import discovery
-from thalweg.config import FamilyConfig, alike, nested_leaves, parse
+from thalweg.config import FamilyConfig, alike, leaves, nested_leaves, parse
 from thalweg.errors import ConfigError, StudyError, meant, nothing
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.wording import some
@@ -193,10 +193,10 @@ def _preset(record: StudyRecord, config_type: type[FamilyConfig]) -> Contender |
     """Returns the preset that is closest to the trials, with all that the search did not vary as the trials have it."""
     family = discovery.load_family(config_type)
     champion = record.ranking()[0]
-    trials = [dict(_leaves(trial.config)) for trial in record.trials if trial.config]
+    trials = [dict(leaves(trial.config)) for trial in record.trials if trial.config]
     varied = {name for trial in trials for name in trial if _differs(name, trials)} | {("seed",)}
-    kept = {name: value for name, value in _leaves(champion.config) if name not in varied}
-    presets = {name: dict(_leaves(preset.model_dump(mode="json"))) for name, preset in family.presets.items()}
+    kept = {name: value for name, value in leaves(champion.config) if name not in varied}
+    presets = {name: dict(leaves(preset.model_dump(mode="json"))) for name, preset in family.presets.items()}
     if not presets:
         return None
     closest = max(presets, key=lambda name: sum(presets[name].get(key) == kept[key] for key in kept))
@@ -210,15 +210,6 @@ def _preset(record: StudyRecord, config_type: type[FamilyConfig]) -> Contender |
 
 def _differs(name: tuple[str, ...], trials: Sequence[Mapping[tuple[str, ...], Any]]) -> bool:
     return len({repr(trial.get(name)) for trial in trials}) > 1
-
-
-def _leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yields the values of a nested mapping with the names that lead to them, None and empty ones included."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, (*above, name))
-        else:
-            yield (*above, name), value
 
 
 def _nested(leaves: Iterable[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.errors import ConnectionFailed, StudyError
 from thalweg.hashing import hash_of_code
 from thalweg.tracking.client import connect
-from thalweg.tracking.runs import OBJECTIVE
+from thalweg.tracking.metrics.curated import OBJECTIVE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,11 +1,16 @@
 """The verdict of a confirmation: words beside runs, failures, and what is recommended."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from thalweg.analysis.comparison import BestBaseline
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
+from thalweg.analysis.verdict.verdict_files import as_json
+from thalweg.console.formatting import score
+from thalweg.console.verdicts.confirm_view import footnotes
+from thalweg.contract import Metric
 from thalweg.search.confirmation.confirmation import Confirmation
 from thalweg.search.confirmation.contenders import Contender
 from thalweg.search.store.records import StudyRecord, TrialRecord
@@ -93,8 +98,54 @@ def test_failures_are_never_dropped_from_a_mean(judged: Judge) -> None:
     champion = judged({"a": [3.0, None, 3.1], "b": [1.0, 1.1, 0.9]})
     assert _words(champion) == {"b": "unstable"}
     assert champion.recommendation.name == "b"
-    assert "1 of 3 runs of a failed" in champion.recommendation.reason
+    assert "of the runs of a 1 of 3 failed, none of this one" in champion.recommendation.reason
     assert judged({"a": [3.0, None, 3.1], "b": [None, 1.1, 0.9]}).recommendation.name is None
+
+
+def test_runs_that_ran_out_of_memory_are_told_from_those_that_diverged(
+    judged: Judge, make_trial: Callable[..., TrialRecord]
+) -> None:
+    def failed(word: str | None) -> TrialRecord:
+        return make_trial(0, None, status="failed", ended_as=word)
+
+    one = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, 3.1, 3.1]}).repeated[1]
+    assert (one.failed, one.failures) == ("", {})
+    trials = dict(enumerate(map(failed, ("diverged", "out_of_memory", "diverged", None))))
+    several = replace(one, trials=trials)
+    assert several.failed == "2 of 4 diverged, 1 ran out of memory, 1 failed"
+    assert several.failures == {"diverged": 2, "out_of_memory": 1, "failed": 1}
+    assert replace(one, trials={0: failed("out_of_memory")}).failed == "1 of 1 ran out of memory"
+
+
+@pytest.mark.parametrize("word", ["diverged", "out_of_memory", "data", "infrastructure", "infeasible", None])
+def test_a_failure_improves_no_verdict_however_it_came(judged: Judge, word: str | None) -> None:
+    whole = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, 3.1, 3.05]})
+    assert _words(whole)["b"] == "loses"
+    trials = [trial for one in whole.repeated for trial in one.trials.values()]
+    for spoilt in range(3):  # a run of the champion is lost, the worst one too
+        lost = [
+            replace(trial, status="failed", value=None, ended_as=word) if number == spoilt else trial
+            for number, trial in enumerate(trials)
+        ]
+        record = StudyRecord(name="rivers", definition={"metric": "skill", "mode": "max"}, trials=tuple(lost))
+        found = judge(whole.plan, record, record)
+        assert _words(found) == {"b": "unstable"} and found.recommendation.name == "b"
+
+
+def test_differences_are_in_the_unit_of_the_objective(judged: Judge) -> None:
+    found = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, 3.1, 3.1]})
+    assert found.unit == ""
+    metrics = (Metric(name="skill", mode="max", unit="mm/day", search_invariant=True, meaning="rain"),)
+    definition = {"metric": "skill", "mode": "max"}
+    record = StudyRecord(name="rivers", definition=definition, trials=(), metrics=metrics)
+    in_mm = judge(found.plan, None, record)
+    assert in_mm.unit == "mm/day"
+    shown = replace(found, unit="mm/day")
+    assert any(
+        sentence.startswith(f"what matters: differences of {score(0.1)} mm/day")
+        for sentence in footnotes(shown)
+    )
+    assert as_json(shown)["unit"] == "mm/day"
 
 
 def test_a_baseline_enters_as_a_constant(judged: Judge) -> None:
@@ -104,6 +155,12 @@ def test_a_baseline_enters_as_a_constant(judged: Judge) -> None:
     )
     one = found.findings[-1]
     assert (one.rival, one.kind, one.word) == ("climatology", "constant", "beats")
+    several = replace(climatology, others=(("persistence", 0.1),))
+    both = judged({"a": [1 + n for n in NOISE[:3]], "b": NOISE[:3]}, baseline=several)
+    assert as_json(both)["constants"] == {"climatology": 0.2, "persistence": 0.1}
+    assert [one.rival for one in both.findings] == ["b", "climatology"]
+    assert any("the best, climatology, is judged" in sentence for sentence in footnotes(both))
+    assert not any("is judged" in sentence for sentence in footnotes(found))
     ridge = judged({"a": [1 + n for n in NOISE], "b": NOISE}, baseline=BestBaseline("ridge", 1.6, "max"))
     assert ridge.findings[-1].word == "loses" and ridge.recommendation.name == "a"
     assert "ridge, a baseline, is better still" in ridge.recommendation.reason

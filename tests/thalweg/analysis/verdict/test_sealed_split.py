@@ -1,12 +1,85 @@
 """The log of readings of the split ``test``."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from thalweg.analysis.verdict.sealed_split import log_reading, readings, told
+from families.toy.task import ToyTask
+from thalweg.analysis.declared import family_of
+from thalweg.analysis.verdict import kept_units
+from thalweg.analysis.verdict.confirmed import judge
+from thalweg.analysis.verdict.sealed_split import judged_before, log_reading, readings, told
+from thalweg.contract import Batch, Measure, Metric, Outputs, State
 from thalweg.errors import StudyError
-from thalweg.study_folder import StudyFolder
+from thalweg.per_unit import PerUnit
+from thalweg.search.confirmation.confirmation import Confirmation
+from thalweg.search.confirmation.contenders import Contender
+from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.study_folder import StudyFolder, baseline_name, trial_name
+from thalweg.training import unit_sums
+
+
+class MeanSkill(Measure):
+    """Mean skill of all values, kept by place."""
+
+    metrics = (Metric(name="skill", mode="max", unit="1", search_invariant=True, meaning="mean"),)
+    units = ("place",)
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Is not called here."""
+        raise AssertionError
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Divides the sum by the count."""
+        total, count = state["sums"].total().tolist()
+        return {"skill": total / count}
+
+
+def test_a_verdict_on_test_is_over_its_own_places_and_years_too(
+    make_trial: Callable[..., TrialRecord],
+    make_record: Callable[..., StudyRecord],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On validation the champion is better everywhere; on test it is at one place alone."""
+    monkeypatch.setattr(ToyTask, "measures", lambda task: (MeanSkill(),))
+    folder, names = StudyFolder(tmp_path), ("trial 1", "trial 2")
+    contenders = [
+        Contender(name=n, role="rival" if p else "champion", config={}) for p, n in enumerate(names)
+    ]
+    plan = Confirmation(study="rivers", contenders=tuple(contenders), seeds=(0, 1, 2))
+
+    def write(file: Path, values: list[float]) -> None:
+        table = PerUnit.of(
+            torch.arange(len(values)), torch.stack([torch.tensor(values), torch.ones(len(values))], 1)
+        )
+        unit_sums.keep(file, [MeanSkill()], [{"sums": table}], samples=800, protocol="aaa")
+
+    trials, at_test = [], {}
+    for number, (name, seed) in enumerate((name, seed) for name in names for seed in range(3)):
+        better = name == "trial 1"
+        noise = 0.001 * (seed if better else 2 - seed)
+        places = [0.5 + noise + (2.0 if better and place == 0 else 0.0) for place in range(8)]
+        write(folder.unit_sums(trial_name(number)), [0.5 + 0.1 * better + noise + 0.01 * p for p in range(8)])
+        write(folder.test_unit_sums(trial_name(number)), places)
+        params = {"configuration": name, "seed": seed}
+        trials.append(make_trial(number, 0.5 + 0.1 * better + noise, params=params))
+        at_test[str(number)] = {"skill": sum(places) / 8}
+    write(folder.test_unit_sums(baseline_name("zero")), [0.0] * 8)
+    folder.test_scores.write_text(json.dumps({"runs": at_test, "baselines": {"zero": {"skill": 0.0}}}))
+    record, search = make_record(*trials), make_record()
+    on_val = kept_units.compare_over_units(judge(plan, record, search), tmp_path, family_of(search))
+    assert [(one.unit, one.word) for one in on_val.findings[0].over_units] == [("place", "beats")]
+    found = judged_before(on_val, record, search, tmp_path)
+    assert found is not None and [one.rival for one in found.findings] == ["trial 2", "zero"]
+    rival, zero = found.findings
+    assert rival.word.startswith("beats")  # over seeds
+    assert [(one.unit, one.num_blocks, one.word) for one in rival.over_units] == [("place", 8, "cannot tell")]
+    assert rival.over_units[0].difference == pytest.approx(0.25)
+    assert [one.word for one in zero.over_units] == ["beats"]
 
 
 def test_a_second_reading_is_told_for_ever_after(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -143,25 +144,36 @@ def test_a_registered_model_predicts_where_nothing_of_ours_can_be_imported(
 
 
 def test_a_confirmed_study_gives_the_recommended_model(
-    register: Callable[..., Result], runs: Path, client: MlflowClient
+    register: Callable[..., Result], runs: Path, uri: str, client: MlflowClient
 ) -> None:
-    other = _study(runs).ranking()[1].number
-    verdict = {
-        "champion": "trial 0",
-        "open": False,
-        "verdicts": [{"word": "same", "rival": "trial 1"}],
-        "recommendation": {"name": f"trial {other}", "reason": "the cheaper one"},
-    }
-    folder = runs / "waves.confirm/verdict"
-    folder.mkdir(parents=True)
-    (folder / "verdict.json").write_text(json.dumps(verdict))
+    folders = ["--output", str(runs), "--data", str(runs / "data"), "--tracking-uri", uri]
+    with local_lanes():
+        words = ["confirm", "waves", "--yes", "--plain", "--seeds", "3", "--lanes", "1", "--matters", "9"]
+        confirmed = CliRunner().invoke(app, [*words, *folders])
+    assert confirmed.exit_code == 0, confirmed.output
+    verdict = json.loads((runs / "waves.confirm/verdict/verdict.json").read_text())
     result = register("--name", "confirmed")
-    (folder / "verdict.json").unlink()
+    shutil.rmtree(runs / "waves.confirm")
     assert result.exit_code == 0, result.output
-    assert f"trial {other} of waves, recommended: the cheaper one" in result.output
+    told, best = verdict["recommendation"], _study(runs).best()
+    assert best is not None and verdict["champion"] == f"trial {best.number}"
+    assert f"{told['name']} of waves, recommended: {told['reason']}" in " ".join(result.output.split())
     tags = client.get_model_version("confirmed", "1").tags
-    assert tags["trial"] == str(other) and tags["chosen"] == "recommended: the cheaper one"
-    assert tags["verdict"] == f"trial 0 same trial 1; recommended: trial {other}, the cheaper one"
+    assert f"trial {tags['trial']}" == told["name"] and tags["chosen"] == f"recommended: {told['reason']}"
+    said = [f"{verdict['champion']} {one['word']} {one['rival']}" for one in verdict["verdicts"]]
+    assert said[0] == f"trial {best.number} same trial {1 - best.number}"  # no difference matters
+    assert tags["verdict"] == "; ".join([*said, f"recommended: {told['name']}, {told['reason']}"])
+
+
+def test_a_verdict_recommends_another_trial_than_the_best(runs: Path, tmp_path: Path) -> None:
+    other = _study(runs).ranking()[1].number
+    told = {"name": f"trial {other}", "reason": "the cheaper one"}
+    folder = tmp_path / "waves.confirm/verdict"
+    folder.mkdir(parents=True)
+    verdict = {"champion": "trial 0", "open": False, "verdicts": [], "recommendation": told}
+    (folder / "verdict.json").write_text(json.dumps(verdict))
+    chosen = choose(_study(runs), tmp_path / "waves", None)
+    assert (chosen.trial.number, chosen.why) == (other, "recommended: the cheaper one")
 
 
 def test_what_cannot_be_registered_says_why(

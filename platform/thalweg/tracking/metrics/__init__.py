@@ -1,0 +1,1 @@
+"""What a run in MLflow shows as metrics, and the table that holds all of them."""
