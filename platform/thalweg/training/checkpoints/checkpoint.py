@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thalweg.contract import Mode
 from thalweg.errors import TrialError
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 _TAG = "weights"
 _MODEL_STATES = "*model_states.pt"
 _OPTIMIZER_SHARDS = "*zero_pp_rank_*optim_states.pt"
+_CLIPPING = "clip_grad"  # where DeepSpeed's optimizers keep the largest norm
+_STATE_OF_GROUPS = ("params", "step")
 _WHAT = "checkpoints"
 _WAY_OUT = "free space and give the same command again"
 
@@ -155,12 +157,26 @@ def require_loadable(folder: Path, zero_stage: int, group: ProcessGroup) -> None
 def load(engine: DeepSpeedEngine, folder: Path, group: ProcessGroup) -> None:
     """Restores weights, optimizer and loss scaler of the present stage, however many workers wrote the checkpoint.
 
-    Every rank must call.
+    Settings of the optimizer, such as weight decay, betas and clipping, stay those of the engine: a trial may go on from
+    the checkpoint of another configuration, and DeepSpeed would bring back those of that one. Every rank must call.
     """
+    groups, clipping = _settings(engine), getattr(engine.optimizer, _CLIPPING, None)
     alike = len(resharding.shards(folder / _TAG)) in (0, group.size)
     engine.load_checkpoint(str(folder), tag=_TAG, load_optimizer_states=alike)
     if not alike:
         resharding.load(engine, folder / _TAG, group.rank, group.size)
+    for loaded, own in zip(engine.optimizer.param_groups, groups, strict=True):
+        loaded.update(own)
+    if clipping is not None:
+        setattr(engine.optimizer, _CLIPPING, clipping)
+
+
+def _settings(engine: DeepSpeedEngine) -> list[dict[str, Any]]:
+    """Returns the settings of each group of the optimizer, without what is state."""
+    return [
+        {name: value for name, value in group.items() if name not in _STATE_OF_GROUPS}
+        for group in engine.optimizer.param_groups
+    ]
 
 
 def fp32_weights(folder: Path) -> dict[str, Tensor]:
