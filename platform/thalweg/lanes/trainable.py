@@ -25,8 +25,8 @@ ANSWER = "answer"
 class LaneTrainable(tune.Trainable):
     """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
 
-    A Tune configuration is ``{"number", "config", "checkpoint", "inherits"}``; a result holds a `Report` or a `Refusal` under
-    `ANSWER`, and Tune's own ``done``.
+    A Tune configuration is ``{"number", "config", "checkpoint", "inherits"}``; a result holds a `Report` or a `Refusal`
+    under `ANSWER`, and Tune's own ``done``.
     """
 
     _late: LaneDiedError | None = None  # why the workers did not come up
