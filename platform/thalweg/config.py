@@ -37,6 +37,13 @@ class Knobs(BaseModel):
     recorded: ClassVar[Mapping[str, Any]] = {}
     """What older studies recorded, as JSON, for knobs whose default was spelled otherwise; `identity` writes that."""
 
+    changeable: ClassVar[frozenset[str]] = frozenset()
+    """Knobs with which a training may go on from a checkpoint although their values have changed since.
+
+    They shape neither the model nor the data nor the batch: weights of losses, not widths of layers. A group stands for
+    all of its knobs. Schedules need not be named: see `thalweg.knobs.changeable`.
+    """
+
     def idle(self) -> tuple[str, ...]:
         """Returns the names of knobs without effect in this configuration, such as those of a stage that it lacks.
 
@@ -67,6 +74,9 @@ class Optimization(Knobs):
     """The optimizer, its schedule, and how a global batch is spread over workers."""
 
     added: ClassVar[frozenset[str]] = frozenset({"optimizer", "momentum"})
+    changeable: ClassVar[frozenset[str]] = frozenset(
+        {"lr", "weight_decay", "momentum", "beta1", "beta2", "eps", "clip_norm", "min_lr_ratio"}
+    )
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW (Loshchilov & Hutter, arXiv:1711.05101), or stochastic gradient descent with momentum as torch has it."""

@@ -126,6 +126,12 @@ class UndefinedError(TrialError, ArithmeticError):
     """The objective has no value for a model's predictions, which have other metrics."""
 
 
+class LostCheckpoint(TrialError):
+    """The checkpoint from which a trial must go on is gone or damaged."""
+
+    ended_as = "infrastructure"
+
+
 class LaneDiedError(TrialError):
     """The workers of a lane are gone."""
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+SCHEDULE = "schedule.json"
+"""Document of a trial of a population: its segments so far, each with ``trial``, ``from``, ``to`` and ``params``."""
 TrialStatus = Literal["complete", "pruned", "failed"]
 StudyEnd = Literal["finished", "interrupted", "failed"]
 EndedAs = Literal[

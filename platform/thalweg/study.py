@@ -140,7 +140,13 @@ COSTS = (NUM_PARAMETERS, f"{COST}epoch_s", f"{COST}peak_memory_mib")
 
 SamplerName = Literal["gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
 SchedulerName = Literal[
-    "guarded_halving", "guarded_promotion", "successive_halving", "promotion", "hyperband", "none"
+    "guarded_halving",
+    "guarded_promotion",
+    "successive_halving",
+    "promotion",
+    "hyperband",
+    "population",
+    "none",
 ]
 
 
@@ -157,6 +163,33 @@ class Prior:
     @classmethod
     def _without_numpy(cls, value: Any) -> Any:
         return plain(value)
+
+
+@checked(frozen=True)
+class Population:
+    """Population-based training (Jaderberg et al., arXiv:1711.09846), as in ``Study(population=Population(size=8))``.
+
+    Members train to a mark, in turns if there are fewer lanes than members, and wait for one another there. Then the
+    worst of them end, and a new trial continues a copy of one of the best in the place of each, with perturbed values
+    of the parameters that may change during training. All this follows from the values at the mark and from the
+    study's seed, not from the number of lanes.
+    """
+
+    size: int = Field(default=8, ge=2)
+    """Members that train together; `Study.num_trials` is a multiple of it, and more than one population train in
+    turns."""
+    every: int | None = Field(default=None, ge=1)
+    """Training samples between two marks, which lie at evaluations; None takes every evaluation."""
+    burn_in: int = Field(default=0, ge=0)
+    """Training samples before which there is no mark."""
+    exploit: float = Field(default=0.25, gt=0, le=0.5)
+    """Share of the members that end at each mark, rounded up, and of those that others may continue."""
+    resample: float = Field(default=0.25, ge=0, le=1)
+    """Probability that a perturbed parameter is drawn anew from its range, instead of multiplied by a factor."""
+    factors: tuple[float, float] = (0.8, 1.2)
+    """Factors of which a perturbed number takes either; a choice, which has no order, is only ever drawn anew."""
+    perturb: tuple[str, ...] = ()
+    """Parameters that are perturbed; empty takes all that may change during training (`Knobs.changeable`)."""
 
 
 @checked(frozen=True)
@@ -220,7 +253,12 @@ class Study(Knobs):
     rank correlation of a rung with the end is low, as measured by the trials that ran to the end.
     `promotion` (ASHA) lets none pass a rung before `reduction_factor` trials have reached it. It promotes a trial that
     was stopped once it is among the best there: another trial goes on from its checkpoint, and both count as one.
-    `guarded_promotion` is `guarded_halving` that promotes.
+    `guarded_promotion` is `guarded_halving` that promotes. `population` is population-based training: see `population`.
+    """
+    population: Population | None = None
+    """Settings of population-based training; None for the other schedulers. It takes the sampler `random`.
+
+    Its trials have schedules of values instead of values: each one tells which other it continues, and from where.
     """
     soft_ranking: bool = False
     """Whether a rung stops a trial only if it is worse by more than the noise between neighbouring evaluations."""
@@ -288,6 +326,7 @@ class Study(Knobs):
 
         Further objectives take no scheduler.
         """
+        settings = _with_population(settings)
         if not isinstance(settings, dict) or not isinstance(settings.get("grid"), Grid):
             is_implied = isinstance(settings, dict) and settings.get("also")
             return {"scheduler": "none", **settings} if is_implied else settings
@@ -321,6 +360,7 @@ class Study(Knobs):
         if self.min_samples is not None and self.min_samples > self.samples:
             raise ValueError(f"min_samples must be at most samples = {self.samples}, got {self.min_samples}")
         _check_objectives(self)
+        _check_population(self)
         return self
 
     @property
@@ -337,7 +377,7 @@ class Study(Knobs):
     @property
     def rungs(self) -> tuple[int, ...]:
         """Samples seen at the evaluations that may stop a trial, ascending; the end of the budget is not one."""
-        if self.scheduler == "none":
+        if self.scheduler in ("none", "population"):
             return ()
         first = self.min_samples or math.ceil(self.samples / self.reduction_factor**2)
         rungs: list[int] = []
@@ -349,15 +389,77 @@ class Study(Knobs):
         return tuple(rungs)
 
     @property
+    def marks(self) -> tuple[int, ...]:
+        """Samples seen at the evaluations at which a population is compared, ascending; none without one."""
+        if self.population is None:
+            return ()
+        points, every = self.evaluations, self.population.every
+        if every is not None:
+            wanted = range(every, self.samples, every)
+            points = tuple(next(point for point in points if point >= each) for each in wanted)
+        later = (point for point in points if self.population.burn_in <= point < self.samples)
+        return tuple(dict.fromkeys(later))
+
+    @property
     def promotes(self) -> bool:
         """Whether trials that were stopped at a rung may go on later."""
         return self.scheduler in ("promotion", "guarded_promotion")
+
+    @property
+    def waits(self) -> bool:
+        """Whether what comes of running trials decides which others go on."""
+        return self.promotes or self.population is not None
 
     @property
     def startup_trials(self) -> int:
         """Random trials before the sampler learns."""
         most = 5 if self.sampler == "gp_tpe" else 10
         return self.num_startup_trials or min(most, max(1, self.num_trials // 4))
+
+
+def _with_population(settings: Any) -> Any:
+    """Takes scheduler, sampler and number of trials from a population."""
+    if not isinstance(settings, dict):
+        return settings
+    population = settings.get("population")
+    if population is None and settings.get("scheduler") == "population":
+        population = Population()
+    if population is None:
+        return settings
+    size = dict(population if isinstance(population, dict) else vars(population)).get("size", 8)
+    implied = {"scheduler": "population", "sampler": "random", "num_trials": size}
+    return {**implied, **settings, "population": population}
+
+
+def _check_population(study: Study) -> None:
+    """Refuses settings that do not go with a population.
+
+    Raises:
+        ValueError: The message names the field.
+    """
+    population = study.population
+    if population is None:
+        return
+    size, more = population.size, math.ceil(study.num_trials / population.size) * population.size
+    others = {"scheduler": "population", "sampler": "random", "grid": None, "min_improvement": None}
+    for name, only in others.items():
+        if (got := getattr(study, name)) != only:
+            raise ValueError(
+                f"{name} must be {only!r} with a population, whose members learn from one another and whose values "
+                f"change, got {got!r}; leave {name} or population out"
+            )
+    if study.num_trials % size:
+        raise ValueError(
+            f"num_trials must be a multiple of the population's size {size}, got {study.num_trials}; try {more}"
+        )
+    if not all(0 < factor < math.inf for factor in population.factors):
+        raise ValueError(f"factors must be positive, got {population.factors}; try (0.8, 1.2)")
+    if not study.marks:
+        raise ValueError(
+            f"a population must be compared before the end of its {study.samples} samples, got every="
+            f"{population.every} and burn_in={population.burn_in} at {study.num_evaluations} evaluations; lower them, "
+            "or raise num_evaluations"
+        )
 
 
 def _check_objectives(study: Study) -> None:

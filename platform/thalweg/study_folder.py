@@ -158,6 +158,11 @@ class StudyFolder:
         return self.path / "pictures" / "comparisons" / name
 
     @property
+    def lineage(self) -> Path:
+        """Folder of the picture of a population's schedules."""
+        return self.path / "pictures" / "lineage"
+
+    @property
     def importance(self) -> Path:
         """Folder of the picture of the importance of parameters."""
         return self.path / "pictures" / "importance"

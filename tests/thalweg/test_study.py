@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from thalweg.errors import SpaceError
 from thalweg.search.replay import RecordedTrial
-from thalweg.study import Grid, Study, grid
+from thalweg.study import Grid, Population, Study, grid
 
 
 def make(**changes: Any) -> Study:
@@ -229,3 +229,46 @@ def test_further_objectives_take_no_scheduler_unless_one_is_named() -> None:
     assert make(also=also, scheduler="hyperband").scheduler == "hyperband"
     assert make(at_most={"cost/epoch_s": 60}).scheduler == make().scheduler != "none"
     assert make(also=also).objectives == {"loss": "min", **also}
+
+
+def test_a_population_gives_scheduler_sampler_and_number_of_trials() -> None:
+    for study in (make(scheduler="population"), make(population=Population()), make(population={"size": 8})):
+        assert (study.scheduler, study.sampler, study.num_trials) == ("population", "random", 8)
+        assert study.population == Population()
+        assert study.rungs == () and study.waits and not study.promotes
+    assert make(population=Population(size=4), num_trials=12).num_trials == 12
+    kept = make(population=Population(size=4)).model_dump(mode="json", exclude_unset=True)
+    assert Study.model_validate(kept) == make(population=Population(size=4))
+
+
+@pytest.mark.parametrize(
+    ("population", "marks"),
+    [
+        ({}, (100, 200, 300, 400, 500, 600, 700, 800)),
+        ({"every": 300}, (300, 600)),
+        ({"every": 250}, (300, 500, 800)),
+        ({"burn_in": 350}, (400, 500, 600, 700, 800)),
+        ({"every": 300, "burn_in": 301}, (600,)),
+    ],
+)
+def test_marks_are_evaluations_before_the_end(population: dict[str, int], marks: tuple[int, ...]) -> None:
+    assert make(population=population).marks == marks
+    assert make().marks == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampler": "tpe"}, "sampler must be 'random' with a population"),
+        ({"scheduler": "none"}, "scheduler must be 'population' with a population"),
+        ({"min_improvement": 0.1}, "min_improvement must be None with a population"),
+        ({"num_trials": 12}, "must be a multiple of the population's size 8, got 12; try 16"),
+        ({"population": {"every": 900}}, "must be compared before the end of its 900 samples"),
+        ({"population": {"factors": (0.8, -1.0)}}, "factors must be positive"),
+        ({"population": {"size": 1}}, "greater than or equal to 2"),
+        ({"grid": grid(lr=[0.1, 0.2])}, "num_trials must be left out if grid gives it"),
+    ],
+)
+def test_what_does_not_go_with_a_population_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        make(**{"population": Population(), **settings})

@@ -53,6 +53,10 @@ class DataKnobs(Knobs):
 class ViewKnobs(Knobs):
     """Augmentations of a field in training; the evaluation hides 70 % of the cells and changes nothing else."""
 
+    changeable: ClassVar[frozenset[str]] = frozenset(
+        {"mask_low", "mask_high", "mode_drop", "crop", "noise", "flip", "cutout"}
+    )
+
     mask_low: float = Field(default=0.5, ge=0, le=0.99)
     """Smallest share of cells that a view hides, drawn for each view and variable by itself."""
     mask_high: float = Field(default=0.9, ge=0, le=0.99)
@@ -198,6 +202,7 @@ class ObjectiveKnobs(Knobs):
     """What pre-training minimises."""
 
     added: ClassVar[frozenset[str]] = frozenset({"projector_norm"})
+    changeable: ClassVar[frozenset[str]] = frozenset({"off_diagonal", "latent_l1", "latent_l2"})
 
     kind: Objective = "simclr"
     """Agreement of views (NT-Xent), decorrelation (Barlow Twins), agreement within seasons (SupCon), sums of two of
@@ -304,6 +309,8 @@ class AlphaKnobs(Knobs):
 
 class StageKnobs(Knobs):
     """Stages of training, and their shares of the budget."""
+
+    changeable: ClassVar[frozenset[str]] = frozenset({"joint_lr_scale", "decoder_lr_scale", "alpha"})
 
     decoder_mode: DecoderMode = "joint_then_frozen"
     """How a decoder joins a contrastive encoder: both train under alpha, the decoder alone on a frozen encoder, or one

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -123,6 +123,8 @@ class DataKnobs(Knobs):
 class ViewKnobs(Knobs):
     """Augmentations of a scene in training; evaluations see scenes as they are."""
 
+    changeable: ClassVar[frozenset[str]] = frozenset({"min_crop", "rotation"})
+
     augment: bool = True
     """Whether there is an augmented view: beside the original, which the cross-entropy sees, if a loss compares views;
     in its place otherwise."""
@@ -224,6 +226,8 @@ class PretrainingKnobs(Knobs):
 
 class TuningKnobs(Knobs):
     """Supervised training: cross-entropy, with SupCon beside it."""
+
+    changeable: ClassVar[frozenset[str]] = frozenset({"head_lr_scale"})
 
     mode: Literal["full", "linear"] = "full"
     """full trains everything; linear trains fusion and heads on frozen encoders, whose normalisations stay as they

@@ -27,6 +27,8 @@ InterpolationMode = Literal["none", "read", "added", "both"]
 class MaskingKnobs(Knobs):
     """Masks of training; the masks of evaluations do not depend on these knobs."""
 
+    changeable: ClassVar[frozenset[str]] = frozenset({"image_kept_mask_ratio", "vector_kept_mask_ratio"})
+
     image_mask_ratio: Scheduled = Field(default=0.4, gt=0, lt=1)
     """Share of the image patches of each day that is masked; a schedule hides more or fewer as training goes on."""
     vector_mask_ratio: Scheduled = Field(default=0.4, gt=0, lt=1)
@@ -224,6 +226,7 @@ class ForecastKnobs(Knobs):
     """Downstream task: forecasts of a series, such as river flow, by a linear head on frozen or fine-tuned encoders."""
 
     added: ClassVar[frozenset[str]] = frozenset({"modality", "encoder_lr_scale"})
+    changeable: ClassVar[frozenset[str]] = frozenset({"lr_scale"})
 
     share: float = Field(default=0.0, ge=0, le=1)
     """Share of the sample budget, at its end, that trains the head; 0 for no head.
@@ -267,6 +270,8 @@ class EvaluationKnobs(Knobs):
 
 class WaterMAE(FamilyConfig):
     """Masked autoencoder over gridded fields and catchment series; the published one has three and two."""
+
+    changeable: ClassVar[frozenset[str]] = frozenset({"loss_weights"})
 
     dataset: str = Field(default="gb-hydrology", min_length=1)
     """Data set to train on: a folder below the family's data folder."""

@@ -79,6 +79,10 @@ class Leaderboard:
     def saved(self) -> float | None:
         """Returns the share of samples that early stopping saved; None if it stopped no trial."""
         trials = self.ended()
+        if (
+            self.record.is_population
+        ):  # an heir trains what is left of the budget of the one in whose place it is
+            return None
         if not Counter(trial.status for trial in trials)["pruned"]:
             return None
         used = [trial.samples for trial in trials if trial.status != "failed"]
@@ -91,6 +95,10 @@ class Leaderboard:
     def switch_costs(self) -> list[float]:
         """Returns the seconds that it cost to take up each trial that was promoted."""
         return list(switch_costs(self.record.trials).values())
+
+    def num_replaced(self) -> int:
+        """Returns how many trials of populations ended at a mark, so that others were continued in their places."""
+        return sum(trial.replaced_by is not None for trial in self.record.trials)
 
     def promoted_from(self, trial: TrialRecord) -> int | None:
         """Returns the number of the stopped trial that a trial goes on from; None if it does not."""

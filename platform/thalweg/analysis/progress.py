@@ -89,6 +89,7 @@ class Standing:
         self._losses: dict[
             int, float | None
         ] = {}  # of trials that ended for good; None if it was not complete
+        self._statuses: dict[int, str] = {}  # of the same trials
         self.study: StudyStarted | None = None
         self.ended: StudyEnded | None = None
         self.running: dict[int, Running] = {}
@@ -165,6 +166,8 @@ class Standing:
         """
         if self.study is None:
             return None
+        if self._is_population():  # its members learn from one another
+            return None
         num_next = int(self.study.definition.get("lookahead", 10))
         gain = expected_improvement(list(self._losses.values()), num_next)
         return None if gain is None else (num_next, gain)
@@ -200,7 +203,10 @@ class Standing:
         elif isinstance(event, BaselineEvaluated) and self.study is not None:
             self.baselines[event.name] = event.metrics.get(self.study.metric, float("nan"))
         elif isinstance(event, TrialStarted):
-            self.running[event.number] = Running(event.number, event.params, self._clock())
+            start = int(event.tags.get("parent_samples", 0))
+            self.running[event.number] = Running(
+                event.number, event.params, self._clock(), samples=start, inherited=start
+            )
             self._promote(event)
         elif isinstance(event, TrialProgress):
             self._progress(event)
@@ -241,7 +247,8 @@ class Standing:
             return False
         self.counts[event.status] += 1
         self._lose(event.number, event.status, None if event.breaks else event.value)
-        if trial is not None and trial.trained:
+        is_replaced = event.status == "pruned" and self._is_population()
+        if trial is not None and trial.trained and not is_replaced:
             self._seconds.append(self._clock() - trial.began)
         better = event.value is not None and (
             self.best is None or self._loss(event.value) < self._loss(self.best.value)
@@ -251,15 +258,19 @@ class Standing:
         self.best = Best(event.number, event.value, trial.params if trial else {})
         return True
 
+    def _is_population(self) -> bool:
+        return self.study is not None and self.study.definition.get("scheduler") == "population"
+
     def _promote(self, event: TrialStarted) -> None:
-        """Takes back that a trial was pruned if another goes on from there."""
-        before = int(event.tags.get("continues", -1))
-        if before in self._losses:
-            del self._losses[before]
-            self.counts["pruned"] -= 1
+        """Takes back that a trial was pruned or failed if another goes on from there or has its place."""
+        for before in {int(event.tags.get(name, -1)) for name in ("continues", "replaces")}:
+            if before in self._losses:
+                del self._losses[before]
+                self.counts[self._statuses.pop(before)] -= 1
 
     def _lose(self, number: int, status: str, value: float | None) -> None:
         self._losses[number] = self._loss(value) if status == "complete" and value is not None else None
+        self._statuses[number] = status
 
     def _loss(self, value: float) -> float:
         return value if self.study is not None and self.study.mode == "min" else -value

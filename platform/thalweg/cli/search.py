@@ -31,7 +31,7 @@ from thalweg.cli.options import (
     teller,
     terminal,
 )
-from thalweg.cli.show import show_own_front
+from thalweg.cli.show import show_own_front, show_own_lineage
 from thalweg.lanes.interruption import ending_at_once
 
 if TYPE_CHECKING:
@@ -160,6 +160,8 @@ def _show(
     board.show(leaderboard.of_study(record, options.directory), console)
     if record.also:
         show_own_front(record, options.directory, uri if draws else None)
+    if record.is_population and record.best() is not None:
+        show_own_lineage(record, options.directory, uri if draws else None)
     commands = next_steps.next_commands(
         space, options, chosen.study, flags, has_best=record.best() is not None, stopped=stopped
     )

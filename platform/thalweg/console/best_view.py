@@ -29,6 +29,7 @@ from thalweg.console.tables import (
 )
 from thalweg.contract import not_measured
 from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.search.store.storage import output_flag
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
@@ -61,7 +62,11 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
         title.append(f"\nno complete trial keeps the constraints, and this one breaks {broken}", "yellow")
     console.print(title, "", _metrics(record, trial, known), "", _config(record, trial), sep="\n")
     console.print("\n[bold]train it again[/]")
-    command = train_command(space_name(record), trial.params, folder.parent, record.overrides)
+    if trial.parent is not None:  # its values are those of the last segment alone
+        told = f"thalweg reproduce {record.name} --trial {trial.number}{output_flag(folder.parent)}"
+        command = f"{told}\n  (segment by segment; thalweg show {record.name} --lineage shows its schedule)"
+    else:
+        command = train_command(space_name(record), trial.params, folder.parent, record.overrides)
     for line in command.splitlines():
         console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
     console.print("\n[bold]checkpoint[/]")

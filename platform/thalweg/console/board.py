@@ -151,6 +151,12 @@ def _fill_others(table: Table, board: Leaderboard, trials: Sequence[TrialRecord]
     if any(source is not None for source in sources):
         told = ("-" if source is None else f"trial {source}" for source in sources)
         table.add_row("promoted from", *(text + blank for text in told))
+    if any(trial.parent is not None for trial in trials):
+        heirs = (
+            "-" if trial.parent is None else f"trial {trial.parent} at {number(trial.parent_samples)}"
+            for trial in trials
+        )
+        table.add_row("continues", *(text + blank for text in heirs))
     table.add_row("samples", *(number(trial.samples) + blank for trial in trials))
     table.add_row("time", *(clock(trial.seconds) + blank for trial in trials))
     for name, head in COSTS.items():
@@ -206,9 +212,19 @@ def _promotions(board: Leaderboard) -> list[Text]:
     return [Text(f"{counted(len(costs), 'promotion')}; to take a trial up cost {mean:.2g} s on average")]
 
 
+def _population(board: Leaderboard) -> list[Text]:
+    replaced = board.num_replaced()
+    if not replaced:
+        return []
+    told = f"{counted(replaced, 'more trial')} ended at a mark, and another one was continued in its place; "
+    return [
+        Text(f"{told}parameters are those of the last segment: thalweg show {board.record.name} --lineage")
+    ]
+
+
 def _safety(board: Leaderboard) -> list[Text]:
     """Says how well the rungs of early stopping tell the end, and what promotions cost; warns of one that misleads."""
-    found, promoted = board.rung_correlations(), _promotions(board)
+    found, promoted = board.rung_correlations(), [*_promotions(board), *_population(board)]
     if not found:
         return promoted
     told = ", ".join(f"{value:.2f} at {counted(rung, 'sample')}" for rung, value in found.items())

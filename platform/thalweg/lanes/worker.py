@@ -21,6 +21,7 @@ from ray import train
 from thalweg.errors import (
     ConfigError,
     FamilyError,
+    LostCheckpoint,
     NonFiniteError,
     OutOfMemory,
     OutputError,
@@ -38,7 +39,7 @@ from thalweg.training.messages import Refusal, Report, TrialOrder
 from thalweg.training.process_group import ProcessGroup, is_group_fault, join
 from thalweg.training.session import DataCache, Session
 
-_SHARED = (ConfigError, NonFiniteError, UndefinedError)
+_SHARED = (ConfigError, LostCheckpoint, NonFiniteError, UndefinedError)
 _BEAT_S = 1.0
 """Seconds between the heartbeats of a worker that makes progress."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from thalweg.config import nested_leaves
-from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import LINEAGE, StudyRecord, TrialRecord
 
 _FIRST = ("number", "status", "ended_as", "value")
 _LAST = ("samples", "seconds", "seed", "continues", "starts_from", "protocol", "started", "ended", "reason")
@@ -21,14 +21,16 @@ def trial_csv(record: StudyRecord) -> str:
     Columns: number, status, ended_as, value (the objective at the last evaluation), ``param/NAME``, ``metric/NAME``,
     ``cost/NAME``, samples, seconds, seed, continues (number of the interrupted trial that it continues), starts_from
     (studies whose weights it begins with), protocol, started and ended (local time), reason. What a trial lacks is
-    empty.
+    empty. Those of a population have parent, parent_samples and replaces, too: the trial that it continues with other
+    values, the samples then, and the trial in whose place it trains.
     """
     rows = [_row(trial) for trial in record.trials]
     middle: dict[str, None] = {}
     for prefix in ("param/", "metric/", _COST):
         middle |= dict.fromkeys(name for row in rows for name in row if name.startswith(prefix))
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*_FIRST, *middle, *_LAST], lineterminator="\n", restval="")
+    names = [*_FIRST, *middle, *(LINEAGE if record.is_population else ()), *_LAST]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -39,7 +41,7 @@ def _row(trial: TrialRecord) -> dict[str, Any]:
     return {
         **{
             name: getattr(trial, name)
-            for name in (*_FIRST, "samples", "seconds", "continues", "protocol", "reason")
+            for name in (*_FIRST, "samples", "seconds", "continues", *LINEAGE, "protocol", "reason")
         },
         **{f"param/{name}": value for name, value in trial.params.items()},
         **{

@@ -6,6 +6,7 @@ The adapters for Ray Tune (`tune_adapters`) only translate; tests drive the cont
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from thalweg.config import active
@@ -13,7 +14,7 @@ from thalweg.errors import ConstraintError, OutputError, StudyError, TrialError
 from thalweg.events import EndedAs, Event, Notice, TrialEnded, TrialProgress, TrialStarted, ended_by
 from thalweg.files import is_full_disk
 from thalweg.search.store.multi_objective.constraints import Constraints
-from thalweg.search.store.optuna_study import Ledger
+from thalweg.search.store.optuna_study import Ledger, rests, settle, why_replaced
 from thalweg.search.store.proposals import Proposal, Rejection
 from thalweg.study import Study
 from thalweg.training.checkpoints.places import relative
@@ -64,8 +65,11 @@ class StudyController:
         self._publish = publish
         self._num_lanes = num_lanes
         self._describe = describe or (lambda proposal: ({}, {}))
-        self._extend = extend or (_adds_none if ledger.space.study.promotes else None)
+        self._extend = extend or (_adds_none if ledger.space.study.waits else None)
         self._running: dict[int, Report | Refusal | None] = {}  # last answer by number
+        self._resting: dict[
+            int, Report | Refusal | None
+        ] = {}  # members of a population that wait for the others
         self._described: set[int] = set()  # trials whose documents were published
         self._answered_at: dict[int, float] = {}
         self._num_rejections = 0
@@ -146,17 +150,19 @@ class StudyController:
         Call it once, after Tune has returned or raised, with the signal that ended the search at once, if one did.
         """
         ended_as: EndedAs = "stopped_by_user" if self.stopping and not signal else ended_by(signal)
-        seconds = {number: self._ledger.seconds(number) for number in self._running}
+        seconds = {number: self._ledger.seconds(number) for number in (*self._running, *self._resting)}
         try:
             ended = self._ledger.interrupt_all(reason, ended_as)
         except Exception as error:  # the next opening of the study puts them back
             self._keep(error)
-            ended = list(self._running)
+            ended = list(seconds)
         for number in ended:
             self._tell(self._ended(number, ended_as, seconds.get(number, 0.0), reason))
 
     def _propose(self) -> Proposal | Literal["wait", "finished"]:
         while True:
+            if not self._ending:
+                self._settle()
             if self._ending or not (self._ledger.num_open() or _may_grow(self._extend, self._running)):
                 return "finished"
             if len(self._running) >= self._num_lanes or not self._ledger.num_open():
@@ -165,10 +171,18 @@ class StudyController:
             if self.limit:
                 return "finished"
             proposal = self._ledger.ask()
-            if isinstance(proposal, Proposal):
-                self._begin(proposal)
+            if isinstance(proposal, Rejection):
+                self._reject(proposal)
+                continue
+            self._begin(proposal)
+            if not (why := why_replaced(self._ledger, proposal.number)):
                 return proposal
-            self._reject(proposal)
+            self._end(proposal.number, "pruned", why)
+
+    def _settle(self) -> None:
+        """Ends the members of a population that others replace."""
+        for number, why, seconds in settle(self._ledger):
+            self._tell(self._ended(number, "pruned", seconds, why))
 
     def _begin(self, proposal: Proposal) -> None:
         self._num_rejections, self._any_began = 0, True
@@ -176,17 +190,10 @@ class StudyController:
         self._answered_at[proposal.number] = time.monotonic()
         for note in proposal.notes:
             self._tell(Notice(text=note))
-        tags, documents = self._describe(proposal)
-        tags = {"seed": str(proposal.config.seed), **tags, **proposal.lineage()}
-        self._tell(
-            TrialStarted(
-                number=proposal.number,
-                params=proposal.params,
-                config=active(proposal.config),
-                tags=tags,
-                documents=documents,
-            )
-        )
+        if proposal.resumed:
+            self._running[proposal.number] = self._resting.pop(proposal.number, None)
+            return
+        self._tell(_started(proposal, *self._describe(proposal)))
         metric = self._ledger.space.study.metric
         for samples, value in proposal.curve:
             self._tell(
@@ -221,6 +228,9 @@ class StudyController:
         if answer.done:
             self._end(number, "complete")
             return True
+        if is_new and rests(self._ledger, number):
+            self._resting[number] = self._running.pop(number)
+            return True
         if is_new and self._ledger.should_stop(number):
             self._end(number, "pruned")
             return True
@@ -245,19 +255,10 @@ class StudyController:
         self._tell(self._ended(number, ended_as, seconds, reason))
 
     def _ended(self, number: int, ended_as: EndedAs, seconds: float, reason: str) -> TrialEnded:
-        answer = self._running.pop(number, None)
-        report = answer if isinstance(answer, Report) else None
-        return TrialEnded(
-            number=number,
-            status=ended_as if ended_as in ("complete", "pruned") else "failed",
-            value=report.value if report else None,
-            samples=answer.samples if answer else 0,
-            seconds=seconds,
-            reason=reason,
-            ended_as=ended_as,
-            checkpoint=relative(report.checkpoint) if report and report.checkpoint else None,
-            breaks=_broken(report, self._ledger.space.study) if ended_as == "complete" else "",
-        )
+        answer = self._running.pop(number, self._resting.pop(number, None))
+        ended = _ended(number, ended_as, answer, seconds, reason)
+        broken = _broken(answer, self._ledger.space.study) if ended_as == "complete" else ""
+        return replace(ended, breaks=broken)
 
     def _seen(self, number: int) -> int:
         answer = self._running[number]
@@ -277,6 +278,16 @@ class StudyController:
             _logger.warning("a listener failed on %s", type(event).__name__, exc_info=True)
 
 
+def _started(proposal: Proposal, tags: Mapping[str, str], documents: Mapping[str, str]) -> TrialStarted:
+    return TrialStarted(
+        number=proposal.number,
+        params=proposal.params,
+        config=active(proposal.config),
+        tags={"seed": str(proposal.config.seed), **tags, **proposal.tags()},
+        documents=documents,
+    )
+
+
 def _progress(number: int, report: Report, documents: Mapping[str, str]) -> TrialProgress:
     return TrialProgress(
         number=number,
@@ -290,9 +301,25 @@ def _progress(number: int, report: Report, documents: Mapping[str, str]) -> Tria
     )
 
 
-def _broken(report: Report | None, study: Study) -> str:
+def _ended(
+    number: int, ended_as: EndedAs, answer: Report | Refusal | None, seconds: float, reason: str
+) -> TrialEnded:
+    report = answer if isinstance(answer, Report) else None
+    return TrialEnded(
+        number=number,
+        status=ended_as if ended_as in ("complete", "pruned") else "failed",
+        value=report.value if report else None,
+        samples=answer.samples if answer else 0,
+        seconds=seconds,
+        reason=reason,
+        ended_as=ended_as,
+        checkpoint=relative(report.checkpoint) if report and report.checkpoint else None,
+    )
+
+
+def _broken(answer: Report | Refusal | None, study: Study) -> str:
     """Says which constraints of its study a trial breaks; empty for none."""
-    return Constraints.of_study(study).broken(report.measured if report else {})
+    return Constraints.of_study(study).broken(answer.measured if isinstance(answer, Report) else {})
 
 
 def _gives_up(rejection: Rejection, num: int, any_began: bool) -> bool:

@@ -25,6 +25,7 @@ from thalweg.search.replay import RecordedTrial, written
 from thalweg.search.source_code import SourceCode, source_code
 from thalweg.search.space import Space, extremes, probe, refused
 from thalweg.search.store.multi_objective.admission import unknown
+from thalweg.search.store.population.perturbable import check_population
 from thalweg.search.store.warm_start import StartingPoints, inherit
 from thalweg.study import NUM_PARAMETERS
 from thalweg.testing.samples import check_data
@@ -163,6 +164,7 @@ def _prepare(
     metric = check_objective(space.study, metrics_of(task), family.name)
     check_others(space.study, metrics_of(task), family.name)
     check_protocol(space, family)
+    check_population(space)
     folder = data_root(family, root)
     check_moved(family, root, config.dataset)
     make_world(family, folder, config.dataset, tell)

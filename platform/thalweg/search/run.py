@@ -17,6 +17,7 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.errors import OutputError, StudyError
 from thalweg.events import (
+    SCHEDULE,
     Listener,
     Notice,
     StudyEnded,
@@ -41,6 +42,7 @@ from thalweg.search.store.learning.earlier_studies import taught
 from thalweg.search.store.learning.rung_trust import rung_correlations, switch_costs
 from thalweg.search.store.optuna_study import Ledger
 from thalweg.search.store.optuna_study import extend as extend_study
+from thalweg.search.store.population.lineage import chain, schedule
 from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.search.store.storage import RUNS
@@ -223,7 +225,7 @@ def _run(
             ledger,
             broadcast,
             num_lanes=num_lanes,
-            describe=lambda proposal: describe(prepared, proposal, ledger.starting_points),
+            describe=lambda proposal: _described(prepared, proposal, ledger),
             limit=lambda: _limit(ledger),
             extend=None if extend is None else lambda: _extended(ledger, broadcast, extend),
         )
@@ -337,6 +339,17 @@ def _tune(
         code=prepared.code.hashes,
     )
     run_tune(controller, settings, study, num_lanes)
+
+
+def _described(
+    prepared: Prepared, proposal: Proposal, ledger: Ledger
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Returns tags and documents of a new trial; one of a population has its schedule so far."""
+    found, documents = describe(prepared, proposal, ledger.starting_points)
+    if prepared.space.study.population is None:
+        return found, documents
+    segments = schedule(chain(ledger.read().trials, proposal.number))
+    return found, {**documents, SCHEDULE: json.dumps(segments, indent=2)}
 
 
 def describe(

@@ -25,7 +25,7 @@ from thalweg.training.messages import Refusal, Report
 class StudySearcher(Searcher):
     """Passes the controller's proposals to Tune, and the ends of trials to the controller.
 
-    Each proposal is a dict ``{"number", "config", "checkpoint"}``. Give Tune ``num_samples=-1``:
+    Each proposal is a dict ``{"number", "config", "checkpoint", "inherits"}``. Give Tune ``num_samples=-1``:
     the controller knows when the study is full. It also limits the trials to the number of lanes: a configuration
     is chosen only when a lane is free for it.
     """
@@ -42,11 +42,14 @@ class StudySearcher(Searcher):
             return None
         if isinstance(proposal, str):
             return str(Searcher.FINISHED)
-        self._numbers[trial_id] = proposal.number
+        # One that rested goes on under its number; what Tune says later of its earlier stretch is of no interest.
+        others = {tune_id: number for tune_id, number in self._numbers.items() if number != proposal.number}
+        self._numbers = {**others, trial_id: proposal.number}
         return {
             "number": proposal.number,
             "config": proposal.config.model_dump(mode="json"),
             "checkpoint": proposal.checkpoint,
+            "inherits": proposal.inherits,
         }
 
     def on_trial_complete(

@@ -132,6 +132,14 @@ def curve_metrics(values: Mapping[str, float]) -> dict[str, float]:
     return {name if "/" in name else f"train/{name}": value for name, value in values.items()}
 
 
+def schedule_metrics(params: Mapping[str, Any]) -> dict[str, float]:
+    """Returns the parameters of a segment that are numbers as metrics over training: ``schedule/lr``."""
+    numbers = {
+        n: value for n, value in params.items() if isinstance(value, int | float) and value is not True
+    }
+    return {key(f"schedule/{name}"): float(value) for name, value in numbers.items() if value is not False}
+
+
 def time_metrics(timings: Mapping[str, float]) -> dict[str, float]:
     """Returns seconds as metrics: ``train`` or ``train_s`` becomes ``time/train_s``."""
     return {f"time/{name.removesuffix('_s')}_s": value for name, value in timings.items()}

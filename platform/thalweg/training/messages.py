@@ -58,6 +58,8 @@ class TrialOrder:
         data_root: Folder of the family's data sets.
         directory: Folder for the checkpoints and the baselines of the study.
         resumes: A checkpoint of the interrupted trial that this one continues; that trial's newest one is loaded.
+        inherits: The configuration under which `resumes` was written, if the trial goes on from the checkpoint of one
+            with other values of changeable knobs; None if `resumes` is of its own configuration.
         checkpoints: Whether to write a checkpoint at each evaluation.
         keep_last: Retention: number of newest checkpoints that are kept, beside that of the best evaluation.
         num_curve_points: Points of the training curve per evaluation.
@@ -76,6 +78,7 @@ class TrialOrder:
     data_root: str
     directory: str
     resumes: str | None = None
+    inherits: Mapping[str, Any] | None = None
     checkpoints: bool = True
     keep_last: int = 1
     num_curve_points: int = 8

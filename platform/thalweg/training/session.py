@@ -15,7 +15,7 @@ import torch
 from thalweg import discovery
 from thalweg.config import parse
 from thalweg.contract import GivesWeights, Mode, SplitName, Task, metrics_of
-from thalweg.errors import NonFiniteError, UndefinedError
+from thalweg.errors import LostCheckpoint, NonFiniteError, UndefinedError
 from thalweg.stage_contract import Stage
 from thalweg.study_folder import StudyFolder, baseline_name, checkpoint_name
 from thalweg.training import baselines, features, unit_sums
@@ -357,13 +357,24 @@ def _checkpoint_of(order: TrialOrder, own: Path, group: ProcessGroup) -> tuple[F
             # The interrupted trial may have written a newer checkpoint, and deleted this one, unheard.
             places.setdefault(Path(order.resumes).parent, {order.study, FROM_BEFORE})
         found = newest_whole(places, order.config)
+        if found.folder is None and order.inherits is not None and order.resumes:
+            found = newest_whole({Path(order.resumes).parent: {order.study, FROM_BEFORE}}, order.inherits)
     found = group.same(found)
+    if found.folder is None and order.inherits is not None:
+        raise LostCheckpoint(
+            "a trial that continues another one must find its checkpoint, got none that is whole in "
+            f"{Path(order.resumes or '').parent}{_reasons(found)}; put it back, or begin a new study"
+        )
     where = f"after {found.samples:,} samples" if found.folder else "from the start"
     return found, tuple(
         f"{order.trial}: {reason}; it goes on {where}"
         for folder, reason in found.skipped.items()
         if folder.parent == own  # the study has reported those of another trial
     )
+
+
+def _reasons(found: Found) -> str:
+    return f" ({'; '.join(found.skipped.values())})" if found.skipped else ""
 
 
 def _costs(

@@ -1,6 +1,6 @@
 """Knobs that all downstream tasks on frozen latents share."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ class NoDownstream(Knobs):
 
 class HeadKnobs(Knobs):
     """The last stage of a trial: a head on the latents of an encoder that is frozen."""
+
+    changeable: ClassVar[frozenset[str]] = frozenset({"lr_scale"})
 
     share: float = Field(default=0.25, gt=0, le=1)
     """Share of the budget; 1 trains the head alone, on the representation of a study in starts_from."""

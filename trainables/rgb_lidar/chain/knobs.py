@@ -6,7 +6,7 @@ embedding, and ``finetune`` trains the image's embedder, the projector and the h
 """
 
 from collections.abc import Mapping
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -112,6 +112,8 @@ class ShareKnobs(Knobs):
 
 class LrScaleKnobs(Knobs):
     """Factor of each stage on the learning rate."""
+
+    changeable: ClassVar[frozenset[str]] = frozenset({"cilp", "classifier", "projector", "finetune"})
 
     cilp: float = Field(default=1.0, gt=0, le=1000)
     """Factor in contrastive pre-training."""

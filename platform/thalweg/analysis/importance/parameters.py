@@ -15,6 +15,7 @@ from thalweg.analysis.importance.forest import (
     standard_errors,
 )
 from thalweg.errors import StudyError
+from thalweg.search.store.population.lineage import refuse_population
 from thalweg.search.store.records import StudyRecord, TrialRecord
 
 MIN_TRIALS = 10
@@ -81,8 +82,9 @@ def importance_of(record: StudyRecord) -> StudyImportance:
         record: The study.
 
     Raises:
-        StudyError: Too few trials ended, or all are alike.
+        StudyError: Too few trials ended, or all are alike, or their parameters changed while they trained.
     """
+    refuse_population(record, "importance", "`thalweg show --lineage` shows its schedules")
     from scipy.stats import t as student
 
     trials = [trial for trial in record.trials if trial.params and _is_judged(trial)]

@@ -26,6 +26,7 @@ def caveats(material: Material) -> Iterator[str]:
     yield from _of_constraints(material)
     yield from _of_baselines(material)
     yield from _of_rungs(material)
+    yield from _of_populations(material)
     yield from _of_ranges(material)
     yield from _of_the_split(material)
     yield from _of_the_end(material)
@@ -90,6 +91,15 @@ def _of_rungs(material: Material) -> Iterator[str]:
     found = material.board.rung_correlations()
     if found and min(found.values()) < 0:
         yield "Early stopping may have ended good trials: a rung ranks trials against the end."
+
+
+def _of_populations(material: Material) -> Iterator[str]:
+    if replaced := material.board.num_replaced():
+        yield (
+            f"The trials are members of a population, of which {counted(replaced, 'more')} ended on the way: values "
+            "changed while they trained, and those shown are of the last segment. "
+            f"`thalweg show {material.name} --lineage` shows the schedules."
+        )
 
 
 def _of_ranges(material: Material) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from thalweg import discovery
 from thalweg.config import FamilyConfig, alike, leaves, nested_leaves, parse
 from thalweg.errors import ConfigError, StudyError, meant, nothing
+from thalweg.search.store.population.lineage import refuse_population
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.wording import some
 
@@ -62,6 +63,11 @@ def contenders(
         raise StudyError(
             f"contenders are named by --trials or by --by, got {some(map(str, numbers))} and {by!r}"
         )
+    refuse_population(
+        record,
+        "a confirmation",
+        "`thalweg reproduce` trains its best schedule again, `thalweg best --export` writes it",
+    )
     if record.best() is None:
         raise StudyError(
             f"a champion must be a complete trial, got none in {record.name!r}; carry the search on until one ends"

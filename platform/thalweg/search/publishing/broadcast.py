@@ -26,7 +26,7 @@ from thalweg.events import (
 )
 from thalweg.search.store.multi_objective.admission import lacking
 from thalweg.search.store.optuna_study import Ledger, expendable
-from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import LINEAGE, StudyRecord, TrialRecord
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
 from thalweg.training.checkpoints.places import relative, remove
@@ -100,6 +100,8 @@ def kept(trial: TrialRecord, config_type: type[FamilyConfig], breaks: str = "") 
     """Returns the event that describes an ended trial, for listeners that may have missed its own events."""
     assert trial.status in ("complete", "pruned", "failed")
     tags = {"seed": trial.config.get("seed"), "continues": trial.continues, "protocol_hash": trial.protocol}
+    if trial.parent is not None:
+        tags |= {name: getattr(trial, name) for name in LINEAGE}
     reason = trial.reason
     if not trial.interrupted and reason.startswith("interrupted"):
         reason = reason.replace("interrupted", "given up", 1)  # the word alone would promise a continuation

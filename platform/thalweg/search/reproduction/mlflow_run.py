@@ -90,6 +90,11 @@ def _check(run: TrialRun, ended_as: EndedAs | None) -> None:
     title = f"trial {run.number} of {run.study}"
     if run.tags.get("status") == "running":
         raise StudyError(f"a trial must have ended to be reproduced, {title} is running; wait for it")
+    if parent := run.tags.get("parent"):
+        raise StudyError(
+            f"a schedule is reproduced from its study's folder, which is gone or another one's, got {title}, which "
+            f"continues trial {parent} with other values; bring {run.directory} back, or reproduce trial {parent}"
+        )
     if run.continued_by is not None:
         raise StudyError(
             f"an interrupted trial is reproduced with the one that continues it, got {title}, which trial "

@@ -10,7 +10,8 @@ from typing import Any
 from thalweg.contract import Mode
 from thalweg.errors import StudyError, nothing
 from thalweg.events import EndedAs
-from thalweg.search.reproduction.circumstances import THREADS, Stretch
+from thalweg.search.reproduction.circumstances import SINCE, THREADS, Stretch
+from thalweg.search.store.population.lineage import Segment, chain, curve_of
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study import Study
 from thalweg.study_folder import StudyFolder
@@ -42,6 +43,8 @@ class Original:
         ended_as: Why it ended, as a word.
         reason: Why it failed, as a sentence.
         kept_code: Folder in which the study keeps the code of its trials.
+        segments: Samples at the end of each segment, with its configuration, if its values changed on the way; empty if
+            `config` is that of the whole training.
     """
 
     study: str
@@ -61,6 +64,11 @@ class Original:
     ended_as: EndedAs | None = None
     reason: str = ""
     kept_code: Path | None = None
+    segments: tuple[tuple[int, Mapping[str, Any]], ...] = ()
+
+    def config_at(self, samples: int) -> Mapping[str, Any]:
+        """Returns the configuration under which an evaluation was reached."""
+        return next((config for end, config in self.segments if samples <= end), self.config)
 
     @property
     def title(self) -> str:
@@ -103,7 +111,9 @@ def of_study(record: StudyRecord, number: int | None, directory: Path) -> Origin
     """
     trial = _trial(record, number)
     _check(record, trial)
-    definition, starts_from = record.definition, trial.config.get("starts_from") or ()
+    segments = chain(record.trials, trial.number)
+    _check_chain(record, segments)
+    definition, starts_from = record.definition, segments[0].config.get("starts_from") or ()
     study = {name: definition[name] for name in ("metric", "mode", "samples", "num_evaluations")}
     return Original(
         study=record.name,
@@ -113,9 +123,9 @@ def of_study(record: StudyRecord, number: int | None, directory: Path) -> Origin
         metric=str(definition["metric"]),
         mode=record.mode,
         evaluations=Study(**study).evaluations,
-        curve=trial.curve,
+        curve=curve_of(segments),
         metrics=trial.metrics if trial.curve and trial.samples == trial.curve[-1][0] else {},
-        trained=trial.trained,
+        trained=_stretches(segments),
         protocol=trial.protocol,
         code=code_at(record, trial.number),
         starting_points=_weights(StudyFolder(directory), starts_from),
@@ -123,6 +133,37 @@ def of_study(record: StudyRecord, number: int | None, directory: Path) -> Origin
         ended_as=trial.ended_as,
         reason=trial.reason,
         kept_code=StudyFolder(directory).code("x").parent,
+        segments=tuple((each.end, each.config) for each in segments) if len(segments) > 1 else (),
+    )
+
+
+def _check_chain(record: StudyRecord, segments: Sequence[Segment]) -> None:
+    """Refuses a schedule of which a segment is not recorded, or ran other code than the last one.
+
+    Raises:
+        StudyError: The message names the trial and what can be done.
+    """
+    last = segments[-1].trial
+    for segment in segments[:-1]:
+        if not segment.config:
+            raise StudyError(
+                f"a schedule is reproduced segment by segment, got no configuration of trial {segment.trial} of "
+                f"{record.name}, which trial {last} continues; reproduce trial {segment.trial}'s heirs from its "
+                "checkpoint, or another trial"
+            )
+        if code_at(record, segment.trial) != code_at(record, last):
+            raise StudyError(
+                f"the segments of a schedule are reproduced with one version of the code, got trial {segment.trial} and "
+                f"trial {last} of {record.name}, between which it changed; add --trial {segment.trial} with that code"
+            )
+
+
+def _stretches(segments: Sequence[Segment]) -> tuple[Stretch, ...]:
+    """Returns the circumstances of a whole schedule; those of a segment hold from its first evaluation on."""
+    return tuple(
+        {**one, SINCE: max(one[SINCE], segment.start + 1 if segment.start else 0)}
+        for segment in segments
+        for one in segment.trained
     )
 
 

@@ -14,6 +14,7 @@ from thalweg.search.reproduction.circumstances import MICRO_BATCH, WORKERS, at
 from thalweg.search.reproduction.differences import Circumstances
 from thalweg.search.reproduction.original import FAILS_AGAIN, Original
 from thalweg.search.train_one import advance
+from thalweg.study_folder import checkpoint_name
 from thalweg.training.messages import Report, TrialOrder
 from thalweg.training.process_group import ProcessGroup
 from thalweg.training.sampling import Layout
@@ -151,15 +152,13 @@ def _parts(
     """Yields what is trained in one session: the order, the samples at which it begins, and those at which it ends.
 
     A trial that ran out of memory went on in smaller micro-batches from a checkpoint, which rounds otherwise than
-    smaller ones from the start.
+    smaller ones from the start. One of a population went on with other values.
     """
     ends = [point for point, _ in recorded.points(samples)]
     if fails:  # up to the failure, which the next evaluation does not survive
         ends += [point for point in recorded.evaluations if point > (ends[-1] if ends else 0)][:1]
-    sizes = [(end, _halvings(recorded, end, group.size)) for end in ends]
-    parts = [
-        (halvings, [end for end, _ in part]) for halvings, part in groupby(sizes, key=lambda one: one[1])
-    ]
+    kinds = [(end, (_segment(recorded, end), _halvings(recorded, end, group.size))) for end in ends]
+    parts = [(kind, [end for end, _ in part]) for kind, part in groupby(kinds, key=lambda one: one[1])]
     order = TrialOrder(
         trial="trial",
         family=recorded.family,
@@ -171,16 +170,25 @@ def _parts(
         checkpoints=len(parts) > 1,
         starting_points=recorded.starting_points,
     )
-    reached = 0
-    for halvings, part in parts:
-        yield replace(order, halvings=halvings), reached, part[-1]
-        reached = part[-1]
+    reached, before = 0, 0
+    for (segment, halvings), part in parts:
+        own = replace(order, trial=f"trial-{segment}", config=recorded.config_at(part[0]), halvings=halvings)
+        if segment != before:
+            place = folder / f"trial-{before}" / checkpoint_name(reached)
+            own = replace(own, resumes=str(place), inherits=recorded.config_at(reached))
+        yield own, reached, part[-1]
+        reached, before = part[-1], segment
+
+
+def _segment(recorded: Original, samples: int) -> int:
+    """Returns the number of the segment to which an evaluation belongs, 0 for the first."""
+    return sum(samples > end for end, _ in recorded.segments[:-1])
 
 
 def _halvings(recorded: Original, samples: int, size: int) -> int:
     """Returns how often the micro-batches of an evaluation had been halved; 0 if that is not recorded."""
     stretch = at(recorded.trained, samples)
-    knobs = Optimization.model_validate(recorded.config.get("optimization", {}))
+    knobs = Optimization.model_validate(recorded.config_at(samples).get("optimization", {}))
     try:
         layout = Layout.of(knobs.batch_size, knobs.micro_batch_size, int(stretch.get(WORKERS, size)))
     except ConfigError:

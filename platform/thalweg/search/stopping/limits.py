@@ -46,7 +46,8 @@ def spent(trials: Sequence[TrialRecord], now: datetime) -> Spent:
         until = max(until, ended)
     inherited = {trial.number: trial.samples for trial in trials}
     own = (
-        trial.samples - (0 if trial.continues is None else inherited.get(trial.continues, 0))
+        trial.samples
+        - (trial.parent_samples if trial.continues is None else inherited.get(trial.continues, 0))
         for trial in trials
     )
     return Spent(

@@ -6,7 +6,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from thalweg.search.reproduction.circumstances import cut
-from thalweg.search.store.records import CONFIG, CONTINUES, RESUMES, TRAINED
+from thalweg.search.store.records import (
+    CONFIG,
+    CONTINUES,
+    LINEAGE,
+    RESUMES,
+    TRAINED,
+)
 from thalweg.training.checkpoints.places import relative
 
 CRASHES = "crashes"  # user attribute: how often in a row this parameter set crashed its process
@@ -38,6 +44,7 @@ def continuation(
     curve = {step: value for step, value in points if samples is None or step <= samples}
     furthest = max(_reached(trial), trial.user_attrs.get(FURTHEST, 0))
     attributes: dict[str, Any] = {CONTINUES: trial.number, CRASHES: crashes, FURTHEST: furthest}
+    attributes |= {name: trial.user_attrs[name] for name in LINEAGE if name in trial.user_attrs}
     if checkpoint:
         attributes[RESUMES] = relative(checkpoint)
         if trained := cut(trial.user_attrs.get(TRAINED, ()), samples):

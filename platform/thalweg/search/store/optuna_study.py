@@ -7,9 +7,9 @@ and its parameters go back into the queue: a new trial continues from its checkp
 import math
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Metric
 from thalweg.errors import ConfigError, NonFiniteError, SpaceError, StudyError
 from thalweg.events import EndedAs, StudyEnded
-from thalweg.search.reproduction.circumstances import Stretch, extended
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
 from thalweg.search.store.definition import (
@@ -36,21 +35,22 @@ from thalweg.search.store.definition import (
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.growing.rebuilding import finish_rebuilding
 from thalweg.search.store.multi_objective.admission import CostsOf, check_affordable, note_broken, unknown
+from thalweg.search.store.population.population_queue import PopulationQueue
 from thalweg.search.store.proposals import Proposal, ProposedTrial, Rejection
 from thalweg.search.store.records import (
-    CHECKPOINT,
     CONFIG,
     ENDED,
     FOLDER,
     JUDGED_FROM,
+    LINEAGE,
     METRICS,
     OUTCOME,
+    PARENT_SAMPLES,
     RESUMES,
-    SWITCH_S,
-    TRAINED,
     StudyRecord,
     TrialRecord,
 )
+from thalweg.search.store.running.live_trial import Live, keep, note_switch, outcome_of
 from thalweg.search.store.storage import (
     Claim,
     SharedClaim,
@@ -66,31 +66,13 @@ from thalweg.stage_contract import Stage
 from thalweg.study import Study
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
-from thalweg.training.checkpoints.places import relative
+from thalweg.training.checkpoints.state import Found
 from thalweg.training.messages import Report
 
 _FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 StagesOf = Callable[[Any], tuple[Stage, ...]]
 """Returns the stages of a configuration."""
 _STATES: Mapping[EndedAs, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
-
-
-@dataclass
-class _Live:
-    trial: optuna.Trial
-    began: float
-    steps: set[int]
-    checkpoint: str | None
-    earlier: float = 0.0  # seconds of the trial that it continues
-    last: Report | None = None
-    trained: list[Stretch] | None = None
-    costs: Mapping[str, float] = field(default_factory=dict)  # known before training
-
-    def __post_init__(self) -> None:
-        self.goes_on = bool(self.steps)  # from a checkpoint, and has reported nothing new yet
-
-    def seconds(self) -> float:
-        return self.earlier + time.monotonic() - self.began
 
 
 class Ledger:
@@ -132,10 +114,10 @@ class Ledger:
         self._study = study
         self._claim = claim
         self._claims = claims
-        self._live: dict[int, _Live] = {}
+        self._live: dict[int, Live] = {}
         self._stages_of: StagesOf | None = None
         self._costs_of: CostsOf = unknown
-        self._queue = TrialQueue(study, directory, self.identity)
+        self._queue = _queue_of(self)
         self.protocol = StudyProtocol(study)
         self.code = StudyCode(study)
 
@@ -218,16 +200,19 @@ class Ledger:
 
     def _ask(self) -> Proposal | Rejection | None:
         """Begins a trial; None if it was put back to resume from an older checkpoint."""
+        if (number := self._queue.resumed()) is not None:
+            return _resumed(self._live[number], self._queue.notes())
         trial = self._queue.take(self.space.study.num_trials)
         attributes = trial.user_attrs
         frozen = self._queue.frozen(trial.number)
         curve = tuple(sorted(frozen.intermediate_values.items()))
-        self._live[trial.number] = _Live(
+        self._live[trial.number] = Live(
             trial,
             time.monotonic(),
             {step for step, _ in curve},
             attributes.get(RESUMES),
             self._queue.seconds_before(attributes),
+            inherited=int(attributes.get(PARENT_SAMPLES, 0)),
         )
         try:
             config = _configured(self, trial, frozen.system_attrs.get(_FIXED))
@@ -245,17 +230,9 @@ class Ledger:
             _judge_later(trial, self._stages_of(config), self.space.study)
         if found.skipped:
             self._queue.note_start(trial.number, found, "; ".join(found.skipped.values()))
-        continues = continuations.last_begun(self._study.get_trials(deepcopy=False), trial.number)
-        return Proposal(
-            number=trial.number,
-            params=trial.params,
-            config=config,
-            continues=continues,
-            promoted=continues is not None and self._queue.frozen(continues).state == TrialState.PRUNED,
-            checkpoint=str(found.folder) if found.folder else None,
-            curve=curve,
-            notes=self._queue.notes(),
-        )
+        proposal = _proposal(self._queue, self._study, trial, config, found)
+        self._live[trial.number].proposal = proposal
+        return proposal
 
     def report(self, number: int, report: Report) -> bool:
         """Records an evaluation of a running trial.
@@ -268,16 +245,16 @@ class Ledger:
             TrialError: It was evaluated under another protocol than the study's.
         """
         live = self._live[number]
-        _keep(live, report)
+        keep(live, report)
         _check_finite(self.space.study, report)
         self.protocol.keep(number, report.protocol)
         live.last = report
         note_broken(live.trial, report, self.space.study)
         step = _step(self.space.study, report)
-        if step in live.steps:
+        if step in live.steps or step <= live.inherited:
             return False
         live.steps.add(step)
-        _note_switch(live, report)
+        note_switch(live, report)
         live.trial.report(report.value, step)
         return True
 
@@ -326,6 +303,11 @@ class Ledger:
         """
         ended = []
         try:
+            for (
+                number,
+                why,
+            ) in self._queue.replaced():  # the process died between an heir and its predecessor's end
+                self._end(number, "pruned", why)
             for number, why, goes_on in self._queue.interrupt(reason, crashed, self.space.study.max_retries):
                 self._end(number, ended_as, why, goes_on=goes_on)
                 ended.append(number)
@@ -337,7 +319,7 @@ class Ledger:
 
     def _end(self, number: int, word: EndedAs, reason: str = "", *, goes_on: bool = False) -> None:
         live = self._live.get(number)
-        outcome = _outcome(live, reason) | {"ended_as": word} | ({"interrupted": True} if goes_on else {})
+        outcome = outcome_of(live, reason) | {"ended_as": word} | ({"interrupted": True} if goes_on else {})
         private_optuna.set_user_attr(self._study, self._queue.frozen(number), OUTCOME, outcome)
         value = live.last.value if word == "complete" and live and live.last else None
         self._study.tell(number, value, state=_STATES.get(word, TrialState.FAIL))
@@ -349,6 +331,62 @@ def expendable(ledger: Ledger, record: StudyRecord) -> list[TrialRecord]:
     study = ledger.space.study
     hopeful = ledger._queue.promotions.hopeful(ledger._queue.num_new(study.num_trials))
     return records.expendable(record, study.keep_checkpoints, hopeful)
+
+
+def settle(ledger: Ledger) -> Iterator[tuple[int, str, float]]:
+    """Ends the trials that others replace, and makes these; yields number, reason and seconds of each that ends."""
+    for number, why in ledger._queue.settle():
+        seconds = ledger.seconds(number)
+        ledger._end(number, "pruned", why)
+        yield number, why, seconds
+
+
+def rests(ledger: Ledger, number: int) -> bool:
+    """Returns whether a trial leaves its lane at its last evaluation, until `Ledger.ask` returns it again."""
+    found = ledger._queue.rests(number)
+    if found:
+        ledger._live[number].rest()
+    return found
+
+
+def why_replaced(ledger: Ledger, number: int) -> str:
+    """Returns why a trial that begins is to end at once, for another one has its place; empty if none has."""
+    return ledger._queue.why_replaced(number)
+
+
+def _proposal(
+    queue: TrialQueue, study: optuna.Study, trial: optuna.Trial, config: FamilyConfig, found: Found
+) -> Proposal:
+    attributes = trial.user_attrs
+    continues = continuations.last_begun(study.get_trials(deepcopy=False), trial.number)
+    return Proposal(
+        number=trial.number,
+        params=trial.params,
+        config=config,
+        continues=continues,
+        promoted=continues is not None and queue.frozen(continues).state == TrialState.PRUNED,
+        checkpoint=str(found.folder) if found.folder else None,
+        inherits=queue.inherits(attributes),
+        lineage={name: attributes[name] for name in LINEAGE if name in attributes},
+        curve=tuple(sorted(queue.frozen(trial.number).intermediate_values.items())),
+        notes=queue.notes(),
+    )
+
+
+def _queue_of(ledger: Ledger) -> TrialQueue:
+    given = ledger._study, ledger.directory, ledger.identity
+    if ledger.space.study.population is None:
+        return TrialQueue(*given)
+    return PopulationQueue(
+        *given, ledger.space.study, lambda trial: ledger.starting_points.take(ledger.space(trial))
+    )
+
+
+def _resumed(live: Live, notes: tuple[str, ...]) -> Proposal:
+    """Returns the proposal of a trial that rested and goes on."""
+    assert live.proposal is not None
+    live.resume()
+    return replace(live.proposal, resumed=True, notes=notes)
 
 
 def extend(ledger: Ledger, trials: Sequence[Mapping[str, Any]]) -> None:
@@ -376,29 +414,6 @@ def _judge_later(trial: optuna.Trial, stages: tuple[Stage, ...], study: Study) -
     """Notes if a trial trains what its metric needs only after the first rung."""
     if study.rungs and (samples := judged_from(stages, study)) > study.rungs[0]:
         trial.set_user_attr(JUDGED_FROM, samples)
-
-
-def _keep(live: _Live, report: Report) -> None:
-    """Records the checkpoint of an evaluation, and its circumstances unless they are those of the one before."""
-    checkpoint = relative(report.checkpoint) if report.checkpoint else None
-    if checkpoint not in (None, live.checkpoint):
-        live.trial.set_user_attr(CHECKPOINT, checkpoint)
-        live.checkpoint = checkpoint
-    if live.trained is None:
-        live.trained = live.trial.user_attrs.get(TRAINED, [])
-    if (trained := extended(live.trained, report)) is not None:
-        live.trial.set_user_attr(TRAINED, trained)
-        live.trained = trained
-
-
-def _note_switch(live: _Live, report: Report) -> None:
-    """Records what it cost to take up a trial that goes on from a checkpoint, at its first new report.
-
-    Before that one, a lane repeats the report of the checkpoint, with timings of then.
-    """
-    if live.goes_on and "prepare_s" in report.timings:
-        live.trial.set_user_attr(SWITCH_S, round(report.timings["prepare_s"], 3))
-    live.goes_on = False
 
 
 def _check_finite(study: Study, report: Report) -> None:
@@ -448,18 +463,6 @@ def _opened(
     write_definition(study, begun)
     notes = (*skipped_lines(opened), *([change] if change else []), *search_kept(space, begun))
     return study, begun, claim, notes
-
-
-def _outcome(live: _Live | None, reason: str) -> dict[str, Any]:
-    """Returns the outcome of a trial for its record: how long it ran, why it ended, its last evaluation."""
-    last = live.last if live else None
-    outcome: dict[str, Any] = {"seconds": round(live.seconds(), 3) if live else 0.0, "reason": reason}
-    if live is not None and live.costs:
-        outcome["metrics"] = dict(live.costs)
-    if last is not None:
-        finite = {name: number for name, number in last.measured.items() if math.isfinite(number)}
-        outcome |= {"samples": last.samples, "metrics": finite, "protocol": last.protocol}
-    return outcome
 
 
 def _step(study: Study, report: Report) -> int:

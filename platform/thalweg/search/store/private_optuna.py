@@ -24,6 +24,12 @@ def take_up(study: optuna.Study, waiting: FrozenTrial) -> optuna.Trial:
     return optuna.Trial(study, waiting._trial_id)
 
 
+def begin_new(study: optuna.Study) -> optuna.Trial:
+    """Begins a trial that is new; `optuna.Study.ask` would take one that waits, if there is one."""
+    study._thread_local.cached_all_trials = None
+    return optuna.Trial(study, study._storage.create_new_trial(study._study_id))
+
+
 def set_user_attr(study: optuna.Study, trial: FrozenTrial, key: str, value: Any) -> None:
     """Sets a user attribute of a trial that another process may have begun."""
     study._storage.set_trial_user_attr(trial._trial_id, key, value)

@@ -1,7 +1,7 @@
 """Proposals of a study, which its search space may reject, and how Optuna's become answers to the space."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -23,6 +23,9 @@ class Proposal:
         continues: Number of the trial that it continues: one that was interrupted, or stopped and promoted.
         promoted: Whether that one was stopped.
         checkpoint: Checkpoint of that trial; None starts from scratch.
+        inherits: The configuration under which `checkpoint` was written, if it is of a trial with other values.
+        lineage: Number and samples of that trial, and number of the one in whose place this one trains.
+        resumed: Whether it has begun before in this session, and goes on after a rest.
         curve: (samples, objective) that it inherits with the checkpoint.
         notes: Sentences for people about what it could not inherit.
     """
@@ -33,14 +36,18 @@ class Proposal:
     continues: int | None = None
     promoted: bool = False
     checkpoint: str | None = None
+    inherits: Mapping[str, Any] | None = None
+    lineage: Mapping[str, int] = field(default_factory=dict)
+    resumed: bool = False
     curve: tuple[tuple[int, float], ...] = ()
     notes: tuple[str, ...] = ()
 
-    def lineage(self) -> dict[str, str]:
+    def tags(self) -> dict[str, str]:
         """Returns tags that tell which trial it continues; none if it is new."""
+        heir = {name: str(value) for name, value in self.lineage.items()}
         if self.continues is None:
-            return {}
-        tags = {"continues": str(self.continues)}
+            return heir
+        tags = {**heir, "continues": str(self.continues)}
         return tags | ({"promoted_after": str(self.curve[-1][0])} if self.promoted and self.curve else {})
 
 

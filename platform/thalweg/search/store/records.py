@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from thalweg.contract import Metric, Mode
@@ -45,6 +46,10 @@ PROTOCOL_PARTS = "protocol_parts"  # user attribute of a study: what the hash is
 CODE = "code"  # user attribute of a study: hashes of the modules, and the changes that were accepted
 SWITCH_S = "switch_s"  # user attribute: seconds that it cost to take up a trial from a checkpoint
 TRAINED = "trained"  # user attribute: circumstances of its training, see `search.reproduction.circumstances`
+PARENT = "parent"  # user attribute: number of the trial whose checkpoint this one continues with other values
+PARENT_SAMPLES = "parent_samples"  # user attribute: samples at that checkpoint
+REPLACES = "replaces"  # user attribute: number of the trial in whose place in a population this one trains
+LINEAGE = (PARENT, PARENT_SAMPLES, REPLACES)
 RESUMES = "resumes"  # user attribute: the checkpoint from which a continued trial starts
 
 _STATUS: Mapping[int, RecordStatus] = {  # Optuna's states are whole numbers
@@ -79,6 +84,11 @@ class TrialRecord:
         interrupted: Whether it failed only because the search stopped; another trial continues it.
         continues: Number of the trial that it continues: one that was interrupted, or stopped at a rung and promoted.
         promoted: Whether it was stopped at a rung, and another trial goes on from there.
+        parent: Number of the trial of a population that it continues with other values; None if it has none. Its curve
+            begins where that one was left.
+        parent_samples: Samples up to which that one trained it; 0 without one.
+        replaces: Number of the trial in whose place in a population it trains.
+        replaced_by: Number of the trial that trains in its place in a population.
         switch_s: Seconds that it cost to take it up from a checkpoint; None if it began anew.
         started: When it began.
         ended: When it ended.
@@ -101,6 +111,10 @@ class TrialRecord:
     ended_as: EndedAs | None = None
     continues: int | None = None
     promoted: bool = False
+    parent: int | None = None
+    parent_samples: int = 0
+    replaces: int | None = None
+    replaced_by: int | None = None
     switch_s: float | None = None
     started: datetime | None = None
     ended: datetime | None = None
@@ -108,9 +122,9 @@ class TrialRecord:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended for good; no other trial continues it."""
+        """Whether it has ended for good; no other trial continues it or trains in its place."""
         ended = self.status in ("complete", "pruned", "failed")
-        return ended and not self.interrupted and not self.promoted
+        return ended and not self.interrupted and not self.promoted and self.replaced_by is None
 
     @property
     def folders(self) -> frozenset[str]:
@@ -159,6 +173,13 @@ class StudyRecord:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     code_changes: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_population(self) -> bool:
+        """Whether its trials are members of populations, whose values change while they train."""
+        return any(trial.parent is not None for trial in self.trials) or bool(
+            self.definition.get("study", {}).get("population")
+        )
 
     @property
     def mode(self) -> Mode:
@@ -286,7 +307,11 @@ def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
         raise StudyError(f"study {study.study_name!r} was not made by thalweg; give this one another name")
     stored = study.trials if isinstance(study, StoredStudy) else study.get_trials(deepcopy=False)
     continued = {trial.user_attrs.get(CONTINUES) for trial in stored}
-    trials = tuple(record(trial, directory, continued) for trial in stored)
+    heirs: dict[int, int] = {}
+    for trial in stored:
+        if (loser := trial.user_attrs.get(REPLACES)) is not None:
+            heirs.setdefault(loser, trial.number)
+    trials = tuple(record(trial, directory, continued, heirs) for trial in stored)
     metrics = tuple(Metric(**known) for known in study.user_attrs.get(METRICS, ()))
     end = study.user_attrs.get(ENDED, {})
     ended = ": ".join(filter(None, (end.get("end"), end.get("reason"))))
@@ -304,9 +329,19 @@ def read(study: optuna.Study | StoredStudy, directory: Path) -> StudyRecord:
 
 
 def record(
-    trial: FrozenTrial | StoredTrial, directory: Path, continued: Collection[int | None]
+    trial: FrozenTrial | StoredTrial,
+    directory: Path,
+    continued: Collection[int | None],
+    heirs: Mapping[int, int] = MappingProxyType({}),
 ) -> TrialRecord:
-    """Turns a trial into a record; `continued` are the numbers of those that others continue."""
+    """Turns a trial into a record.
+
+    Args:
+        trial: The trial.
+        directory: The study's folder.
+        continued: Numbers of the trials that others continue.
+        heirs: Numbers of the trials in the places of others, by these.
+    """
     checkpoint = trial.user_attrs.get(CHECKPOINT, trial.user_attrs.get(RESUMES))
     outcome = trial.user_attrs.get(OUTCOME, {})
     curve = tuple(sorted(trial.intermediate_values.items()))
@@ -316,7 +351,7 @@ def record(
         value=curve[-1][1] if curve else None,
         params=dict(trial.params),
         config=trial.user_attrs.get(CONFIG, {}),
-        samples=outcome.get("samples", curve[-1][0] if curve else 0),
+        samples=outcome.get("samples", curve[-1][0] if curve else trial.user_attrs.get(PARENT_SAMPLES, 0)),
         metrics=outcome.get("metrics", {}),
         seconds=outcome.get("seconds", 0.0),
         reason=outcome.get("reason", ""),
@@ -327,6 +362,10 @@ def record(
         ended_as=outcome.get("ended_as") or _ENDED_AS.get(trial.state),
         continues=trial.user_attrs.get(CONTINUES),
         promoted=trial.state == journal_reader.PRUNED and trial.number in continued,
+        parent=trial.user_attrs.get(PARENT),
+        parent_samples=trial.user_attrs.get(PARENT_SAMPLES, 0),
+        replaces=trial.user_attrs.get(REPLACES),
+        replaced_by=heirs.get(trial.number),
         switch_s=trial.user_attrs.get(SWITCH_S),
         started=trial.datetime_start,
         ended=trial.datetime_complete,

@@ -37,6 +37,34 @@ class TrialQueue:
         """Begins a trial: one that was interrupted or is promoted, one of the study's first trials, or a new one."""
         return self._continued() or self._promoted(num_trials) or self._study.ask()
 
+    def resumed(self) -> int | None:
+        """Returns the number of a trial that has rested and goes on now; None, for none rests here."""
+        return None
+
+    def rests(self, number: int) -> bool:
+        """Returns whether a trial waits for others after its last evaluation."""
+        return False
+
+    def settle(self) -> Iterator[tuple[int, str]]:
+        """Yields trials that the values of others end, with the reason; there are none here."""
+        yield from ()
+
+    def replaced(self) -> Iterator[tuple[int, str]]:
+        """Yields trials that still run although another one has their place; there are none here."""
+        yield from ()
+
+    def why_replaced(self, number: int) -> str:
+        """Returns why a trial ends in whose place another one trains; empty, for none does here."""
+        return ""
+
+    def inherits(self, attributes: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Returns the configuration of the trial whose checkpoint another one continues; None if it is its own."""
+        return None
+
+    def is_at_fault(self, trial: FrozenTrial) -> bool:
+        """Returns whether the death of a process may be the fault of a trial that it ran."""
+        return True
+
     def _promoted(self, num_trials: int) -> optuna.Trial | None:
         """Begins a trial that goes on from the rung that stopped it, if there is one to promote."""
         for trial in self.promotions.ready(self.num_new(num_trials))[:1]:
@@ -71,7 +99,7 @@ class TrialQueue:
         trials = self._study.get_trials(deepcopy=False)
         continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
         for trial in [trial for trial in trials if trial.state == TrialState.RUNNING]:
-            crashes = continuations.crashes(trial) + int(crashed)
+            crashes = continuations.crashes(trial) + int(crashed and self.is_at_fault(trial))
             goes_on = crashes <= max_retries
             if trial.number not in continued and goes_on:
                 self._study.add_trial(continuations.continuation(trial, crashes, checkpoint_of(trial)))

@@ -10,25 +10,22 @@ from __future__ import annotations
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from thalweg.contract import Mode
 from thalweg.errors import TrialError
 from thalweg.files import (
-    atomic_folder,
     cause_of,
-    copy_folder,
     discard,
     draft_of,
     publish,
     refusal,
     sync,
-    writing,
 )
 from thalweg.study_folder import checkpoint_name, checkpoints_of
 from thalweg.training.checkpoints import resharding
 from thalweg.training.checkpoints.milestones import Milestones
-from thalweg.training.checkpoints.places import remove
+from thalweg.training.checkpoints.places import WAY_OUT, WHAT, link, remove
 from thalweg.training.checkpoints.state import FROM_BEFORE, STATE, TrainingState, complete, damage, incomplete
 from thalweg.training.engine.half_precision import saved_masters, widened
 from thalweg.training.messages import best_of
@@ -41,8 +38,8 @@ if TYPE_CHECKING:
 _TAG = "weights"
 _MODEL_STATES = "*model_states.pt"
 _OPTIMIZER_SHARDS = "*zero_pp_rank_*optim_states.pt"
-_WHAT = "checkpoints"
-_WAY_OUT = "free space and give the same command again"
+_CLIPPING = "clip_grad"  # where DeepSpeed's optimizers keep the largest norm
+_STATE_OF_GROUPS = ("params", "step")
 
 
 def clear(trial: Path, home: Path) -> None:
@@ -91,7 +88,7 @@ def save(
             discard(draft)
         if cause is None:
             raise
-        raise refusal(_WHAT, folder, cause, _WAY_OUT) from error
+        raise refusal(WHAT, folder, cause, WAY_OUT) from error
 
 
 def tidy(
@@ -119,7 +116,7 @@ def tidy(
     kept = {*sorted(mine)[-keep_last:], checkpoint_name(best_of(curve, mode)[0])}
     for name in kept:
         if found[name].parent != trial:
-            _link(found[name], trial / name)
+            link(found[name], trial / name)
     for folder in checkpoints_of(trial):
         if folder.name not in kept:
             remove(folder, home or trial.parent)
@@ -137,12 +134,6 @@ def _alike(state: TrainingState, present: TrainingState) -> bool:
     return state.is_of(present.config) and state.study in (FROM_BEFORE, present.study)
 
 
-def _link(source: Path, target: Path) -> None:
-    """Copies a folder, by hard links if the file system has them."""
-    with writing(_WHAT, target, _WAY_OUT), atomic_folder(target) as draft:
-        copy_folder(source, draft)
-
-
 def require_loadable(folder: Path, zero_stage: int, group: ProcessGroup) -> None:
     """Refuses a checkpoint that this number of workers cannot load.
 
@@ -155,12 +146,26 @@ def require_loadable(folder: Path, zero_stage: int, group: ProcessGroup) -> None
 def load(engine: DeepSpeedEngine, folder: Path, group: ProcessGroup) -> None:
     """Restores weights, optimizer and loss scaler of the present stage, however many workers wrote the checkpoint.
 
-    Every rank must call.
+    Settings of the optimizer, such as weight decay, betas and clipping, stay those of the engine: a trial may go on
+    from the checkpoint of another configuration, whose settings DeepSpeed would bring back. Every rank must call.
     """
+    groups, clipping = _settings(engine), getattr(engine.optimizer, _CLIPPING, None)
     alike = len(resharding.shards(folder / _TAG)) in (0, group.size)
     engine.load_checkpoint(str(folder), tag=_TAG, load_optimizer_states=alike)
     if not alike:
         resharding.load(engine, folder / _TAG, group.rank, group.size)
+    for loaded, own in zip(engine.optimizer.param_groups, groups, strict=True):
+        loaded.update(own)
+    if clipping is not None:
+        setattr(engine.optimizer, _CLIPPING, clipping)
+
+
+def _settings(engine: DeepSpeedEngine) -> list[dict[str, Any]]:
+    """Returns the settings of each group of the optimizer, without what is state."""
+    return [
+        {name: value for name, value in group.items() if name not in _STATE_OF_GROUPS}
+        for group in engine.optimizer.param_groups
+    ]
 
 
 def fp32_weights(folder: Path) -> dict[str, Tensor]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thalweg.files import discard
+from thalweg.files import atomic_folder, copy_folder, discard, writing
 from thalweg.study_folder import CHECKPOINTS
+
+WHAT = "checkpoints"
+WAY_OUT = "free space and give the same command again"
 
 
 def relative(checkpoint: str | Path) -> str:
@@ -46,3 +49,13 @@ def remove(folder: Path, home: Path) -> None:
     """
     if lies_in(folder, home):
         discard(folder)
+
+
+def link(source: Path, target: Path) -> None:
+    """Copies a checkpoint, by hard links if the file system has them; what lies there is replaced.
+
+    Raises:
+        OutputError: It cannot be copied.
+    """
+    with writing(WHAT, target, WAY_OUT), atomic_folder(target, overwrite=True) as draft:
+        copy_folder(source, draft)

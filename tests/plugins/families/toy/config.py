@@ -1,6 +1,6 @@
 """A family small enough to check every number of the platform by hand."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from thalweg.config import FamilyConfig, Knobs, Optimization, Presets
 
 class LossWeights(Knobs):
     """Weights of the two parts of the loss."""
+
+    changeable: ClassVar[frozenset[str]] = frozenset({"first", "second"})
 
     first: float = Field(1.0, ge=0)
     """Weight of the first target."""

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 from thalweg.errors import StudyError
 from thalweg.search.domains import Domain, NumberRange
 from thalweg.search.space import Space, domains_of
+from thalweg.search.store.population.lineage import refuse_population
 from thalweg.search.store.records import StudyRecord, read_study
 from thalweg.study import Lesson, Prior
 from thalweg.study_folder import StudyFolder
@@ -161,7 +162,8 @@ def _is_of(domain: Domain | None, value: Any) -> bool:
 
 
 def _check_comparable(space: Space, record: StudyRecord, protocol: str) -> None:
-    """Refuses an earlier study whose trials were measured otherwise."""
+    """Refuses an earlier study whose trials were measured otherwise, or whose values changed on the way."""
+    refuse_population(record, "learn_from", "leave it out, or give values of its schedule as priors")
     best = record.best()
     if best is None:
         raise StudyError(

@@ -60,6 +60,8 @@ def rung_correlations(trials: Sequence[TrialRecord]) -> dict[int, float]:
     It is measured by the trials that ran to the end, at least three. They are those that rungs let pass, which makes it
     smaller than among all trials. A negative one says that early stopping may have ended good trials.
     """
+    if any(trial.parent is not None for trial in trials):  # values of a population change after its marks
+        return {}
     stopped = {trial.curve[-1][0] for trial in trials if trial.status == "pruned" and trial.curve}
     curves = [dict(trial.curve) for trial in trials if trial.status == "complete" and trial.curve]
     found = {

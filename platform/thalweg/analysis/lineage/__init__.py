@@ -1,0 +1,1 @@
+"""The lineage of populations: schedules of values over training, and their picture."""

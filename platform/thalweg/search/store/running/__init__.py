@@ -1,0 +1,1 @@
+"""Trials that run: what the ledger knows of them beside their records."""
