@@ -445,6 +445,9 @@ class KnowsFitted(Protocol):
     def fitted_on(self, data: Any) -> Mapping[str, Sequence[Any]]:
         """Returns, by the kinds of `KnowsOrigins`, what the statistics of the normalisation were computed from.
 
+        A kind without values says that none were fitted, and no kind that the data do not tell, such as a store that an
+        earlier version prepared. What is outside all splits, such as days between them, may be among the values.
+
         Args:
             data: Opened data.
         """

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from thalweg.contract import Batch, Indices, Keys, SplitName, Task
+from thalweg.data.normalization import of_runs
 from thalweg.errors import ConfigError
 from thalweg.hashing import digest
 from trainables.geo_contrastive.config import GeoContrastive
@@ -91,6 +92,10 @@ class FieldTask(Task[GeoContrastive, FieldData]):
     def origins(self, data: FieldData, split: SplitName) -> Mapping[str, Sequence[int]]:
         """Returns the days of a split, as days since 1970-01-01: no two splits have one in common."""
         return {"day": data.day[data.days[split]].tolist()}
+
+    def fitted_on(self, data: FieldData) -> Mapping[str, Sequence[int]]:
+        """Returns the days that z-scores and climatology were computed from."""
+        return {"day": of_runs(data.fitted)} if data.fitted else {}
 
     def facts(self, data: FieldData) -> Mapping[str, Any]:
         """Returns names, units, statistics and grids of the variables, the cells that have data, patterns if asked.

@@ -1,6 +1,6 @@
 """What the tasks of fusion and chain share: data, batches, protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from thalweg.contract import Batch, Indices, Keys, SplitName, Task
 from thalweg.errors import ConfigError
 from thalweg.stage_contract import Loss, Progress
 from trainables.rgb_lidar.config import CLASSES, RGBLidar
+from trainables.rgb_lidar.data.origins import origins
 from trainables.rgb_lidar.data.samples import sample
 from trainables.rgb_lidar.data.scenes import RGBLidarData, open_data
 from trainables.rgb_lidar.data.splits import BLOCK, SHARES, SPLIT_SEED
@@ -36,6 +37,14 @@ class SceneTask(Task[RGBLidar, RGBLidarData]):
     def evaluation_batch(self, data: RGBLidarData, split: SplitName, indices: Indices) -> Batch:
         """Samples scenes of a split."""
         return sample(data, split, indices, self.config.data)
+
+    def origins(self, data: RGBLidarData, split: SplitName) -> Mapping[str, Sequence[str]]:
+        """Returns scenes, scans and images, equal ones by one name; see `data.origins`."""
+        return origins(data, split)
+
+    def fitted_on(self, data: RGBLidarData) -> Mapping[str, Sequence[str]]:
+        """Returns no scene, for no statistics are fitted: inputs are scaled by constants of the sensors."""
+        return {"scene": ()}
 
     def facts(self, data: RGBLidarData) -> Mapping[str, Any]:
         """Returns the size of the images and the names of the classes.

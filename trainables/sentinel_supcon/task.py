@@ -1,6 +1,6 @@
 """The task of the family: classifies scenes by Sentinel-1 and Sentinel-2."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from trainables.sentinel_supcon.baselines.band_statistics import fit_band_statis
 from trainables.sentinel_supcon.baselines.majority import fit_majority
 from trainables.sentinel_supcon.config import SentinelSupCon
 from trainables.sentinel_supcon.data import batches
+from trainables.sentinel_supcon.data.origins import scenes_of
 from trainables.sentinel_supcon.data.pretrained import find_pretrained
 from trainables.sentinel_supcon.data.scenes import (
     PatchData,
@@ -70,6 +71,14 @@ class SceneTask(Task[SentinelSupCon, PatchData]):
     def evaluation_batch(self, data: PatchData, split: SplitName, indices: Indices) -> Batch:
         """Samples the middle of scenes of a split."""
         return batches.evaluation_batch(data, split, indices, self.config.data)
+
+    def origins(self, data: PatchData, split: SplitName) -> Mapping[str, Sequence[str]]:
+        """Returns scenes, ground that scenes of another split show too, and places; see `scenes_of.origins`."""
+        return scenes_of.origins(data, split)
+
+    def fitted_on(self, data: PatchData) -> Mapping[str, Sequence[str]]:
+        """Returns the scenes that means and standard deviations were computed from."""
+        return scenes_of.fitted_on(data)
 
     def facts(self, data: PatchData) -> Mapping[str, Any]:
         """Returns classes, bands, units and statistics, by which inputs of an exported model are prepared.

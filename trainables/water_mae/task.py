@@ -20,6 +20,7 @@ from torch import nn
 
 from thalweg.config import FamilyConfig, identity
 from thalweg.contract import Indices, Keys, Measure, Outputs, SplitName, Task
+from thalweg.data.normalization import of_runs
 from thalweg.data.placement import fits
 from thalweg.errors import DataError
 from thalweg.hashing import digest, splitmix64
@@ -165,6 +166,10 @@ class WaterMAETask(FillsGaps, Task[WaterMAE, WaterData]):
         """Returns the days of all windows of a split, as days since 1970-01-01: no two splits have one in common."""
         days = data.starts[split][:, None] + np.arange(data.sequence_length)
         return {"day": np.unique(data.epoch_day[days]).tolist()}
+
+    def fitted_on(self, data: WaterData) -> Mapping[str, Sequence[int]]:
+        """Returns the days that means, standard deviations and climatology were computed from."""
+        return {"day": of_runs(data.fitted)} if data.fitted else {}
 
     def facts(self, data: WaterData) -> Mapping[str, Any]:
         """Returns geometry, static attributes, statistics and units; see `facts_of`."""

@@ -1,5 +1,6 @@
 """Streaming mean and variance, and the day-of-year climatology."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,25 @@ from jaxtyping import Bool, Float, Float32, Integer
 DAYS_OF_YEAR = 366
 HALF_WIDTH = 15
 """Days on either side that the moving average of a climatology includes."""
+
+
+def runs(numbers: Iterable[int]) -> list[list[int]]:
+    """Returns the first and the last number of each run of consecutive whole numbers, ascending.
+
+    A store tells so, in a few numbers, of which days its statistics were computed.
+    """
+    found: list[list[int]] = []
+    for number in sorted({int(each) for each in numbers}):
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
+
+
+def of_runs(found: Iterable[Sequence[int]]) -> list[int]:
+    """Returns the numbers of runs, which may overlap, ascending: the inverse of `runs`."""
+    return sorted({number for first, last in found for number in range(first, last + 1)})
 
 
 @dataclass

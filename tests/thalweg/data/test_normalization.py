@@ -1,11 +1,20 @@
 """Streaming statistics equal those of the whole; the climatology equals its definition."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thalweg.data.normalization import Climatology, Moments
+from thalweg.data.normalization import Climatology, Moments, of_runs, runs
+
+
+@given(st.sets(st.integers(-40, 40)))
+def test_runs_hold_their_numbers_and_no_two_of_them_touch(numbers: set[int]) -> None:
+    found = runs(numbers)
+    assert of_runs(found) == of_runs([*found, *found]) == sorted(numbers)
+    assert all(last + 1 < first for (_, last), (first, _) in pairwise(found))
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=6), st.floats(-1e4, 1e4))

@@ -1,6 +1,6 @@
 """The data of contrastive weather fields: normalised days of variables, each on its grid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,8 @@ class FieldData:
         days: Positions of the days of each split, in the order of time.
         fingerprint: Hash of the days, fields and validity.
         notes: Sentences for users of the data, such as which days were left out.
+        fitted: Runs of days, as in `day`, that z-scores and climatology were computed from; empty if a store of an
+            earlier version does not tell.
     """
 
     variables: Mapping[str, Variable]
@@ -77,6 +79,7 @@ class FieldData:
     days: Mapping[SplitName, range]
     fingerprint: str
     notes: tuple[str, ...] = ()
+    fitted: tuple[Sequence[int], ...] = ()
 
     @property
     def groups(self) -> Mapping[str, tuple[str, ...]]:
@@ -133,4 +136,5 @@ def _serve(store: Store, names: tuple[str, ...]) -> FieldData:
         days=days,
         fingerprint=metadata["content"],
         notes=tuple(metadata["notes"]),
+        fitted=tuple(metadata.get("fitted", ())),
     )

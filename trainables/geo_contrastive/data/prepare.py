@@ -15,7 +15,7 @@ from jaxtyping import Float32, Int64, Shaped
 
 from thalweg.contract import SplitName
 from thalweg.data.faults import Faults
-from thalweg.data.normalization import DAYS_OF_YEAR, HALF_WIDTH, Climatology, Moments
+from thalweg.data.normalization import DAYS_OF_YEAR, HALF_WIDTH, Climatology, Moments, runs
 from thalweg.data.store import StoreWriter, key_of, release
 from thalweg.errors import DataError
 from thalweg.wording import counted, some
@@ -54,11 +54,14 @@ def prepare(writer: StoreWriter, paths: Mapping[str, Path], contents: Contents) 
         writer.put(f"first_{name}", grid.first)
         writer.put(f"second_{name}", grid.second)
     done = _each(writer, files, "fields", partial(_write, writer, kept, splits["train"]))
-    _each(writer, files, "climatology", partial(_write_climatology, writer, len(kept), splits["train"]))
+    means = _each(
+        writer, files, "climatology", partial(_write_climatology, writer, len(kept), splits["train"])
+    )
     return {
         "variables": {name: _described(file, done[name]) for name, file in files.items()},
         "geographic": {name: grid.geographic for name, grid in grids.items()},
         "splits": {split: [span.start, span.stop] for split, span in splits.items()},
+        "fitted": [run for found in (*done.values(), *means.values()) for run in found.get("fitted", ())],
         "content": key_of(
             {
                 "calendar": contents.calendar.name,
@@ -236,9 +239,11 @@ def _write(
     name = file.described.name
     valid = writer.create(f"valid_{name}", file.grid.shape, bool)
     moments, low, high = Moments(), np.inf, -np.inf
-    for _, block in _kept_blocks(file, kept[train.start : train.stop]):
+    chosen, fitted = kept[train.start : train.stop], []
+    for first, block in _kept_blocks(file, chosen):
         values = block[:, valid]
         moments.update(values)
+        fitted += file.days[chosen[first : first + len(block)]].tolist()
         low, high = min(low, float(values.min())), max(high, float(values.max()))
     if not moments.std > _ROUNDING * abs(moments.mean):
         raise DataError(
@@ -257,6 +262,7 @@ def _write(
         "std": moments.std,
         "range": (high - low) / moments.std,
         "content": content.hexdigest(),
+        "fitted": runs(fitted),
     }
 
 
@@ -265,9 +271,10 @@ def _write_climatology(writer: StoreWriter, num_days: int, train: range, file: F
     name, (num_lons, num_lats) = file.described.name, file.grid.shape
     fields = writer.create(f"fields_{name}", (num_days, num_lons, num_lats), np.float32)
     valid = writer.create(f"valid_{name}", file.grid.shape, bool)
-    day_of_year = writer.create("day_of_year", (num_days,), np.int64)
+    day, day_of_year = (writer.create(name, (num_days,), np.int64) for name in ("day", "day_of_year"))
     out = writer.create(f"climatology_{name}", (DAYS_OF_YEAR, num_lons, num_lats), np.float32)
     width = max(_CLIMATOLOGY_CELLS // num_lats, 1)
+    fitted: set[int] = set()
     for west in range(0, num_lons, width):
         strip = slice(west, west + width)
         climatology = Climatology((1, *valid[strip].shape))
@@ -276,10 +283,11 @@ def _write_climatology(writer: StoreWriter, num_days: int, train: range, file: F
             piece = slice(first, min(first + step, train.stop))
             days = fields[piece, strip][:, None]
             climatology.update(days, day_of_year[piece], np.broadcast_to(valid[strip], days.shape))
+            fitted.update(day[piece].tolist())
             release(fields)
         out[:, strip] = climatology.smoothed()[:, 0]
         release(out)
-    return {}
+    return {"fitted": runs(fitted)}
 
 
 def _hash(values: Shaped[np.ndarray, "*shape"]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
 
 from thalweg.data.store import StoreWriter, release
 from thalweg.errors import DataError
@@ -48,13 +48,14 @@ def prepare(contents: Contents, writer: StoreWriter) -> dict[str, Any]:
     numbers = {name: number for number, name in enumerate(place_names)}
     places = np.array([numbers[name] for name in read.places], np.int64)
     rows, told = assign([scene.split for scene in read.scenes], places, labels, place_names)
-    mean, std = _statistics(s1, s2, rows["train"])
+    mean, std, fitted = _statistics(s1, s2, rows["train"])
     for name, values in {
         "labels": labels,
         "multi": multi,
         "places": places,
         "mean": mean,
         "std": std,
+        "fitted": fitted,
     }.items():
         writer.put(name, values)
     for split in SPLITS:
@@ -89,14 +90,19 @@ def _labels(
 
 def _statistics(
     s1: Any, s2: Any, rows: Any
-) -> tuple[Float64[np.ndarray, " band"], Float64[np.ndarray, " band"]]:
-    """Returns mean and standard deviation of each band over the pixels of scenes, in dB or counts and reflectance."""
-    means, stds = [], []
+) -> tuple[Float64[np.ndarray, " band"], Float64[np.ndarray, " band"], Int64[np.ndarray, " scene"]]:
+    """Returns mean and standard deviation of each band over the pixels of scenes, in dB or counts and reflectance.
+
+    Last the rows of the scenes that were read, so that a store tells what its statistics were computed from.
+    """
+    means, stds, read = [], [], set()
     for images, unit in ((s1, 1.0), (s2, REFLECTANCE)):
         shift = images[rows[0]].mean((1, 2), dtype=np.float64)[:, None, None]
         total, squares = np.zeros(images.shape[1]), np.zeros(images.shape[1])
         for start in range(0, len(rows), _CHUNK):
-            around = images[rows[start : start + _CHUNK]] - shift
+            chunk = rows[start : start + _CHUNK]
+            read.update(chunk.tolist())
+            around = images[chunk] - shift
             total += around.sum((0, 2, 3))
             squares += np.square(around).sum((0, 2, 3))
         release(images)
@@ -105,7 +111,7 @@ def _statistics(
         spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
         means.append((mean + shift[:, 0, 0]) / unit)
         stds.append(np.where(spread > 0, spread, 1.0) / unit)
-    return np.concatenate(means), np.concatenate(stds)
+    return np.concatenate(means), np.concatenate(stds), np.array(sorted(read), np.int64)
 
 
 def _require_enough(contents: Contents, read: Kept) -> None:

@@ -18,7 +18,7 @@ from trainables.sentinel_supcon.data.meterml import find_meterml, is_meterml
 from trainables.sentinel_supcon.data.pairs import find_pairs, is_pairs
 from trainables.sentinel_supcon.data.prepare import FORMAT, prepare
 from trainables.sentinel_supcon.data.pretrained import PretrainedFile
-from trainables.sentinel_supcon.data.splits import SPLITS, Labels, Rows, balance, mixed, share_of
+from trainables.sentinel_supcon.data.splits import SPLITS, Labels, Rows, balance, dealt, mixed, share_of
 from trainables.sentinel_supcon.knobs import BANDS, DataKnobs, Optical
 
 
@@ -48,6 +48,8 @@ class PatchData:
         unit: Unit of backscatter.
         layout: Name of the layout of the files.
         left_out: Why a scene was left out, by its name.
+        dealt: Splits that share no place; the others are official.
+        fitted: Rows of the scenes of `mean` and `std`; None if the store is of an earlier version, which does not tell.
         fingerprint: Hash of the content of all files; independent of knobs.
         notes: Sentences on the data.
         dataset: Name of the data set.
@@ -75,6 +77,8 @@ class PatchData:
     unit: Unit
     layout: str
     left_out: Mapping[str, str]
+    dealt: tuple[SplitName, ...]
+    fitted: Rows | None
     fingerprint: str
     notes: tuple[str, ...]
     dataset: str
@@ -155,11 +159,8 @@ def open_patches(root: Path, dataset: str, knobs: DataKnobs) -> PatchData:
     rows = _drawn(rows, labels, names, knobs.balanced)
     _require_scenes(rows, contents.folder)
     channels = np.concatenate(([0, 1], 2 + columns))
-    count = len(names)
     return PatchData(
-        s1=arrays["s1"][:count],
-        s2=arrays["s2"][:count],
-        maps=arrays["maps"][:count],
+        **{name: arrays[name][: len(names)] for name in ("s1", "s2", "maps")},
         labels=labels,
         multi=arrays["multi"] & np.array(valid, bool),
         places=np.asarray(arrays["places"]),
@@ -178,6 +179,8 @@ def open_patches(root: Path, dataset: str, knobs: DataKnobs) -> PatchData:
         unit="dB" if contents.unit == "linear" else contents.unit,
         layout=contents.layout,
         left_out=store.metadata["left_out"],
+        dealt=dealt(scene.split for scene in contents.scenes),
+        fitted=arrays.get("fitted"),
         fingerprint=key,
         notes=tuple(store.metadata["notes"]),
         dataset=dataset,

@@ -5,7 +5,7 @@ test are always different scenes.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float64, Int64, UInt64
@@ -72,6 +72,20 @@ def assign(
             f"official splits must be train and another, got {' and '.join(sorted(given))} alone; copy the rest there"
         )
     return rows, (told,)
+
+
+def dealt(official: Iterable[str]) -> tuple[SplitName, ...]:
+    """Returns the splits among which `assign` deals places, so that no two of them share one.
+
+    Args:
+        official: Official split of each scene; empty texts if there is none.
+    """
+    given = set(official)
+    if given == {"train", "val", "test"}:
+        return ()
+    if given == {"train", "val"}:
+        return ("val", "test")
+    return ("train", "val") if given == {"train", "test"} else SPLITS
 
 
 class _Deal:

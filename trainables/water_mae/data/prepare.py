@@ -17,7 +17,7 @@ from jaxtyping import Float, Float32, Float64, Shaped
 from thalweg.data.faults import Faults
 from thalweg.data.fill import fill_members, fill_pixels
 from thalweg.data.hdf5 import CHUNK_DAYS, read_days
-from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments
+from thalweg.data.normalization import DAYS_OF_YEAR, Climatology, Moments, runs
 from thalweg.data.store import StoreWriter, key_of
 from thalweg.data.survey import Extremes
 from thalweg.errors import DataError
@@ -79,6 +79,7 @@ def prepare(writer: StoreWriter, files: Mapping[str, Path], knobs: DataKnobs) ->
         "units": [each["unit"] for result in of_modalities for each in result["values"].values()],
         "grid_shape": [-(-size // knobs.patch_size) for size in inputs.land.shape],
         "spans": {split: [span.start, span.stop] for split, span in inputs.spans.items()},
+        "fitted": [run for result in done.values() for run in result.get("fitted", ())],
         "ids": done["catchments"]["ids"],
         "whole": {
             "image": all(done[name]["whole"] for name in fields),
@@ -174,7 +175,8 @@ def _write_image(
     name, method = row.name, knobs.filling(row.name)
     land = np.flatnonzero(inputs.land)
     grids = {split: inputs.grids[f"{name}_{split}"] for split in inputs.spans}
-    moments, unit = survey_training(row, list(grids.values()), inputs.land, refused=method == "refuse")
+    training = survey_training(row, list(grids.values()), inputs.land, refused=method == "refuse")
+    moments = training.moments
     _require_spread(moments, name, grids["train"].path)
     mean, std = np.float32(moments.mean), np.float32(moments.std)
     images = _images(content, inputs, patches, len(knobs.modality_set.fields))
@@ -186,7 +188,7 @@ def _write_image(
     for split, span in inputs.spans.items():
         grid = grids[split]
         checks.append(LandCheck(grid))
-        survey = survey_cells(row, grid.path, inputs.land, grid.encoding.units, like=unit)
+        survey = survey_cells(row, grid.path, inputs.land, grid.encoding.units, like=training.unit)
         survey.allow(grid.encoding.precision)
         for first, days in read_days(grid):
             flat = days.reshape(len(days), -1)
@@ -216,6 +218,7 @@ def _write_image(
         "mean": [moments.mean],
         "std": [moments.std],
         "whole": not content.notes,
+        "fitted": runs(training.days),
         "values": {name: asdict(extremes)},
     }
 
@@ -258,15 +261,17 @@ def _write_image_climatology(
     )  # which the steps of fields write, if there are any
     train = inputs.spans["train"]
     out = content.writer.create("climatology_images", (DAYS_OF_YEAR, *images.shape[1:]), np.float32)
+    fitted: set[int] = set()
     for number in range(images.shape[1]):  # one modality at a time bounds the memory
         climatology = Climatology((1, *images.shape[2:]))
         for first in range(train.start, train.stop, CHUNK_DAYS):
             days = slice(first, min(first + CHUNK_DAYS, train.stop))
+            fitted.update(inputs.dates[days].astype(np.int64).tolist())
             piece = images[days, number : number + 1].astype(np.float32)
             seen = np.unpackbits(observed[days, number : number + 1], axis=-1, count=num_pixels)
             climatology.update(piece, inputs.day_of_year[days], seen.view(bool))
         out[:, number] = climatology.smoothed()[:, 0]
-    return {}
+    return {"fitted": runs(fitted)}
 
 
 def _write_catchments(
@@ -280,7 +285,7 @@ def _write_catchments(
     )
     rows = [modalities[name].declared(catchments.extremes[name].unit) for name in modalities.series]
     size = _patch_size(content, knobs.vector_patch_size, len(catchments.ids))
-    moments = _write_vectors(content, inputs, catchments, rows, files["series"], size)
+    moments, fitted = _write_vectors(content, inputs, catchments, rows, files["series"], size)
     _write_static(content, catchments, size)
     return {
         "mean": [item.mean for item in moments],
@@ -288,6 +293,7 @@ def _write_catchments(
         "ids": catchments.ids.tolist(),
         "values": {name: asdict(found) for name, found in catchments.extremes.items()},
         "whole": bool(catchments.known.all()),
+        "fitted": runs(fitted),
     }
 
 
@@ -326,8 +332,12 @@ def _write_vectors(
     rows: Sequence[Modality],
     source: Path,
     patch_size: int,
-) -> list[Moments]:
-    """Writes the series; statistics come from observed values of the training split."""
+) -> tuple[list[Moments], list[int]]:
+    """Writes the series; statistics come from observed values of the training split.
+
+    Returns:
+        The statistics, and the days that they and the climatology were computed from.
+    """
     train = slice(inputs.spans["train"].start, inputs.spans["train"].stop)
     content.add("series", catchments.values)
     content.add("known", catchments.known)
@@ -359,7 +369,7 @@ def _write_vectors(
     climatology = Climatology(vectors.shape[1:])
     climatology.update(vectors[train].astype(np.float32), inputs.day_of_year[train], known[train])
     content.writer.put("climatology_vectors", climatology.smoothed())
-    return moments
+    return moments, inputs.dates[train].astype(np.int64).tolist()
 
 
 def _note_calendar(

@@ -1,7 +1,7 @@
 """Surveys the values of a data set: reports extremes and missing shares, refuses implausible values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +60,25 @@ def _in_own_unit(row: Modality, units: str, like: str = "") -> tuple[Bounds, ...
     return (replace(bounds[0], unit=like or units),)
 
 
+@dataclass
+class Training:
+    """Statistics of the training split.
+
+    Attributes:
+        moments: Mean and variance, transformed.
+        days: Days since 1970-01-01 that they were computed from.
+        unit: Unit of the values.
+    """
+
+    moments: Moments = field(default_factory=Moments)
+    days: list[int] = field(default_factory=list)
+    unit: str = ""
+
+
 def survey_training(
     row: Modality, grids: Sequence[DailyGrid], land: Bool[np.ndarray, "row col"], *, refused: bool
-) -> tuple[Moments, str]:
-    """Returns the statistics of all land cells with data of the first file, transformed, and the unit.
+) -> Training:
+    """Returns the statistics of all land cells with data of the first file.
 
     Args:
         row: The modality.
@@ -74,17 +89,17 @@ def survey_training(
     Raises:
         DataError: There are faults; those of all files are reported.
     """
-    moments, faults, unit = Moments(), Faults(), ""
+    training, faults = Training(), Faults()
     for number, grid in enumerate(grids):
         if number and not faults:
             break
-        survey = survey_cells(row, grid.path, land, grid.encoding.units, like=unit)
+        survey = survey_cells(row, grid.path, land, grid.encoding.units, like=training.unit)
         with faults.collected():
-            kept = Moments() if number else moments
+            kept = Training() if number else training
             _look(row, grid, survey, np.flatnonzero(land), kept, refused=refused)
-        unit = unit or survey.extremes.unit
+        training.unit = training.unit or survey.extremes.unit
     faults.raise_if_any()
-    return moments, unit
+    return training
 
 
 def _look(
@@ -92,7 +107,7 @@ def _look(
     grid: DailyGrid,
     survey: Survey,
     land: Int64[np.ndarray, " cell"],
-    moments: Moments,
+    kept: Training,
     *,
     refused: bool,
 ) -> None:
@@ -101,8 +116,10 @@ def _look(
     for first, days in read_days(grid):
         values = days.reshape(len(days), -1)[:, land]
         known = check.update(first, values)
-        moments.update(forward(row, values[known]))
-        survey.update(values, known, grid.dates[first : first + len(days)])
+        kept.moments.update(forward(row, values[known]))
+        dates = grid.dates[first : first + len(days)]
+        kept.days += dates.astype(np.int64).tolist()
+        survey.update(values, known, dates)
     raise_found(check if refused else None, survey, faults)
     faults.raise_if_any()
 
@@ -129,13 +146,13 @@ def series_encodings(path: Path, schema: pa.Schema) -> dict[str, Encoding]:
     """
     frame = (schema.pandas_metadata or {}).get("attributes") or {}
     found = {}
-    for field in schema:
-        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
-            own = {name.decode(): value for name, value in (field.metadata or {}).items()}
-            of_frame = frame.get(field.name)
+    for column in schema:
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            own = {name.decode(): value for name, value in (column.metadata or {}).items()}
+            of_frame = frame.get(column.name)
             attributes = (of_frame if isinstance(of_frame, dict) else {}) | own
-            found[field.name] = Encoding.of(
-                attributes, field.type.to_pandas_dtype(), f"{field.name} in {path}"
+            found[column.name] = Encoding.of(
+                attributes, column.type.to_pandas_dtype(), f"{column.name} in {path}"
             )
     return found
 

@@ -143,6 +143,7 @@ class WaterData:
         ends: The day after the last one, by split.
         fingerprint: Hash of the days, of the data behind the statistics, and of the windows of evaluations.
         notes: Sentences for users of the data, such as what was filled.
+        fitted: Runs of days, as in `epoch_day`, of the statistics; empty if an earlier version made the store.
         units: Units of the modalities in the files, declared or inferred from their values.
         image_observed: Bits, eight pixels to a byte, that are 1 if a cell's value is data, not filled; None if all land
             cells are data. Filled values come from the same patch and day, see `thalweg.data.fill`.
@@ -171,6 +172,7 @@ class WaterData:
         Float32[np.ndarray, "366 field patch pixel"], Float32[np.ndarray, "366 series vector_patch member"]
     ] = field(repr=False)
     notes: tuple[str, ...] = ()
+    fitted: tuple[Sequence[int], ...] = ()
     image_observed: UInt8[np.ndarray, "day field patch byte"] | None = None
     vector_observed: Bool[np.ndarray, "day series vector_patch member"] | None = None
     image_present: Bool[np.ndarray, "day field"] | None = None
@@ -248,9 +250,8 @@ class WaterData:
         self, split: SplitName, indices: Int64[np.ndarray, " batch"]
     ) -> Int64[np.ndarray, "batch time"]:
         """Returns the calendar year of each day of windows."""
-        return years_of(
-            self.epoch_day[self.starts[split][indices][:, None] + np.arange(self.sequence_length)]
-        )
+        days = self.starts[split][indices][:, None] + np.arange(self.sequence_length)
+        return years_of(self.epoch_day[days])
 
     def tensors(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, Tensor]:
         """Returns windows as tensors, in the number format of the store, with masks of their valid values.
@@ -283,9 +284,8 @@ class WaterData:
                 windows = torch.from_numpy(gather(marks, starts, self.sequence_length))
             else:
                 windows = gather_there(marks, starts, self.sequence_length)
-            found[f"{kind}_observed"] = (
-                unpacked(windows, self.geometry.num_pixels) if kind == "image" else windows
-            )
+            is_packed = kind == "image"
+            found[f"{kind}_observed"] = unpacked(windows, self.geometry.num_pixels) if is_packed else windows
         return found
 
     def observed(self, split: SplitName, indices: Int64[np.ndarray, " batch"]) -> dict[str, np.ndarray]:
@@ -491,6 +491,7 @@ def _serve(store: Store, folder: Path, knobs: DataKnobs) -> WaterData:
         fingerprint=key_of(windows),
         _climatology=(arrays["climatology_images"], arrays["climatology_vectors"]),
         notes=(*metadata["notes"], *lost),
+        fitted=tuple(metadata.get("fitted", ())),
         image_observed=None if metadata["whole"]["image"] else arrays["image_observed"],
         vector_observed=None if metadata["whole"]["vector"] else arrays["vector_observed"],
         image_present=None if present["image"].all() else present["image"],

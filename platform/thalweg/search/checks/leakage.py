@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -59,12 +61,70 @@ def _chosen(count: int, most: int) -> Indices:
     return np.array(sorted(ends | set(spread(count, most - 2 * edge))), np.int64)
 
 
+@dataclass(frozen=True)
+class Origins:
+    """What a family tells of where its samples come from.
+
+    Attributes:
+        by_split: By split, and then by kind, what no two splits may have in common.
+        fitted: By kind, what statistics were computed from.
+    """
+
+    by_split: Mapping[SplitName, Mapping[str, Sequence[Any]]]
+    fitted: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def of(cls, task: Task[Any, Any], data: Data) -> Origins:
+        """Asks a family, which may tell nothing."""
+        there = [split for split in SPLITS if data.num_samples(split)]  # not all data sets have all splits
+        told = {split: task.origins(data, split) for split in there} if isinstance(task, KnowsOrigins) else {}
+        return cls(told, task.fitted_on(data) if isinstance(task, KnowsFitted) else {})
+
+    @property
+    def kinds(self) -> list[str]:
+        """What is compared."""
+        return sorted({kind for found in self.by_split.values() for kind in found})
+
+    def untold(self) -> Iterator[str]:
+        """Yields a sentence on what the family, or its data, do not tell."""
+        lacking = (("places, times", self.by_split), ("what statistics were fitted on", self.fitted))
+        if untold := [what for what, is_told in lacking if not is_told]:
+            yield f"not compared, for the family does not tell: {' and '.join(untold)}"
+
+    def faults(self) -> Iterator[str]:
+        """Yields a sentence on each kind that two splits share, and on statistics of samples outside train."""
+        for one, other in combinations(self.by_split, 2):
+            yield from self._in_common(one, other)
+        for kind, found in self.fitted.items():
+            outside = [
+                f"{each} of {split}"
+                for split, told in self.by_split.items()
+                if split != "train"
+                for each in sorted(set(found) & set(told.get(kind, ())))
+            ]
+            if outside:
+                yield (
+                    f"statistics must be fitted on train alone, got {kind} {some(outside)}; fit them after the data "
+                    "are split"
+                )
+
+    def _in_common(self, one: SplitName, other: SplitName) -> Iterator[str]:
+        here, there = self.by_split[one], self.by_split[other]
+        for kind in sorted(here.keys() & there.keys()):
+            if shared := sorted(set(here[kind]) & set(there[kind])):
+                yield (
+                    f"{one} and {other} must have no {kind} in common, got {some(map(str, shared))}; divide the data "
+                    f"by {kind}"
+                )
+
+
 def judge_splits(examined: Examined, deadline: Deadline) -> Judgement:
     """Compares samples of all splits, as many as time allows; then what the family tells of their origins."""
     task = examined.task(examined.prepared.config)
     data = examined.data(task)
     whole = max(data.num_samples(split) for split in SPLITS)
     most, began = min(MIN_SAMPLES, whole), time.monotonic()
+    origins = Origins.of(task, data)
     shared = _shared(SomeSamples(task, data, most), examined.ignore)
     if (time.monotonic() - began) * whole / most <= deadline.left:
         most, shared = whole, _shared(task, examined.ignore, data) if most < whole else shared
@@ -72,25 +132,15 @@ def judge_splits(examined: Examined, deadline: Deadline) -> Judgement:
     is_sure = most == whole
     return Judgement(
         check="splits",
-        faults=((shared,) if shared and is_sure else ()) + tuple(_origins(task, data)),
+        faults=((shared,) if shared and is_sure else ()) + tuple(origins.faults()),
         warnings=(f"of {most:,} samples of each split, which may have it by chance: {shared}",)
         if shared and not is_sure
         else (),
         told="" if shared else f"{most:,} samples of a split have nothing in common with others",
         skipped=() if is_sure else (f"for time: all but {most:,} samples of each split",),
-        notes=tuple(_unknown(task)),
-        numbers={"compared": most},
+        notes=tuple(origins.untold()),
+        numbers={"compared": most, "origins": origins.kinds, "fitted_on": sorted(origins.fitted)},
     )
-
-
-def _unknown(task: Task[Any, Any]) -> Iterator[str]:
-    """Yields a sentence on what the family does not tell."""
-    lacking = (
-        ("places, times", isinstance(task, KnowsOrigins)),
-        ("what statistics were fitted on", isinstance(task, KnowsFitted)),
-    )
-    if untold := [what for what, is_told in lacking if not is_told]:
-        yield f"not compared, for the family does not tell: {' and '.join(untold)}"
 
 
 def _shared(part: Any, ignore: frozenset[str], data: Data | None = None) -> str:
@@ -100,29 +150,3 @@ def _shared(part: Any, ignore: frozenset[str], data: Data | None = None) -> str:
     except FamilyError as error:
         return str(error)
     return ""
-
-
-def _origins(task: Task[Any, Any], data: Data) -> Iterator[str]:
-    """Yields a sentence on each kind of origin that two splits have in common, and on statistics from outside train."""
-    if not isinstance(task, KnowsOrigins):
-        return
-    told = {split: task.origins(data, split) for split in SPLITS if data.num_samples(split)}
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        if one in told and other in told:  # not all data sets have all splits
-            yield from _in_common(told, one, other)
-    for kind, found in (task.fitted_on(data) if isinstance(task, KnowsFitted) else {}).items():
-        outside = sorted(set(found) - set(told["train"].get(kind, ())))
-        if outside:
-            yield (
-                f"statistics must be fitted on train alone, got {kind} {some(map(str, outside))}, which train does "
-                "not have; fit them after the data are split"
-            )
-
-
-def _in_common(told: Mapping[Any, Mapping[str, Sequence[Any]]], one: str, other: str) -> Iterator[str]:
-    for kind in told[one].keys() & told[other].keys():
-        if shared := sorted(set(told[one][kind]) & set(told[other][kind])):
-            yield (
-                f"{one} and {other} must have no {kind} in common, got {some(map(str, shared))}; divide the data by "
-                f"{kind}"
-            )

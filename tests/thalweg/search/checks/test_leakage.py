@@ -127,12 +127,12 @@ def test_a_split_that_begins_a_row_too_early_is_found(judge: Judge, monkeypatch:
         (
             {"year": YEARS},
             {"year": [1999, 2001]},
-            "fitted on train alone, got year 2001, which train does not",
+            "fitted on train alone, got year 2001 of val",
         ),
         (
             {"place": PLACES},
             {"place": ["bog", "mere", "tarn"]},
-            "on train alone, got place mere, tarn, which",
+            "on train alone, got place mere of val, tarn of test",
         ),
     ],
 )

@@ -1,0 +1,1 @@
+"""Where scenes come from: what no two splits may have in common."""
