@@ -22,7 +22,7 @@ from thalweg.stage_contract import (
     Stage,
     StageLoss,
 )
-from thalweg.training.engine import half_precision, sync_batch_norm, zero3
+from thalweg.training.engine import eager_optimizers, half_precision, sync_batch_norm, zero3
 from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.engine.quiet_deepspeed import deepspeed
 from thalweg.training.guards.returned import scalars, tensors
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from thalweg.contract import Batch
 
 
+eager_optimizers.leave_compiler_out()
 half_precision.take_one_optimizer()
 zero3.forget_engines()
 
