@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import pytest
 import torch
-from beartype.roar import BeartypeCallHintViolation
+from beartype.roar import BeartypeCallHintViolation, BeartypeHintViolation
 from jaxtyping import Float, Int, TypeCheckError
 from runtime_types import check, jaxtyped
 from torch import Tensor
@@ -89,6 +89,50 @@ class _Pair:
 def test_what_is_wrong_is_refused(call: Callable[[], Any]) -> None:
     with pytest.raises((BeartypeCallHintViolation, TypeCheckError)):
         call()
+
+
+@checked
+def _rows(values: Float[Tensor, "n k"], count: int, name: Literal["first", "last"]) -> Float[Tensor, "m k"]:
+    rows = values[:count] if name == "first" else values[-count:]
+    return rows.double().sum(1) if count > 2 else rows
+
+
+def _wrong(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except (BeartypeHintViolation, TypeCheckError):
+        return True
+    return False
+
+
+def test_a_call_that_is_unlike_those_that_passed_is_refused() -> None:
+    for _ in range(3):
+        assert not _wrong(lambda: _rows(torch.ones(3, 2), 1, "first"))
+        assert not _wrong(lambda: _rows(torch.ones(3, 2), 2, "last"))
+        assert not _wrong(lambda: _product(torch.ones(2, 3), torch.ones(3, 4)))
+        assert _wrong(lambda: _rows(torch.ones(3, 2), 1, "middle"))  # type: ignore[arg-type]
+        assert _wrong(lambda: _rows(torch.ones(3), 1, "first"))
+        assert _wrong(lambda: _rows(torch.ones(3, 2, dtype=torch.int64), 1, "first"))
+        assert _wrong(lambda: _rows(torch.ones(3, 2).numpy(), 1, "first"))  # type: ignore[arg-type]
+        assert _wrong(lambda: _rows(torch.ones(3, 2), 3, "first"))
+        assert _wrong(lambda: _product(torch.ones(2, 3), torch.ones(4, 2)))
+        assert _wrong(lambda: _product(right=torch.ones(2, 3), left=torch.ones(3, 4)))
+
+
+def test_a_result_that_is_unlike_those_that_passed_is_refused() -> None:
+    given = [torch.ones(3, 2)]
+
+    @checked
+    def kept(values: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
+        return given[-1][0] if len(given) > 1 else values.sum(1)
+
+    for _ in range(3):
+        assert kept(torch.ones(3, 2)).shape == (3,)
+    given.append(torch.ones(2, 3))
+    assert kept(torch.ones(3, 2)).shape == (3,)
+    for wrong in (torch.ones(2, 4), torch.ones(2, 3, 1), torch.ones(2, 3, dtype=torch.int64)):
+        given.append(wrong)
+        assert _wrong(lambda: kept(torch.ones(3, 2)))
 
 
 def test_what_is_right_passes_and_each_call_has_axes_of_its_own() -> None:

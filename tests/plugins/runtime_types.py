@@ -2,7 +2,8 @@
 
 jaxtyping's own decorator reads each signature where a module is imported, and at each call binds the arguments and
 checks them twice. Here a check is written at the first call, for a process calls few of all functions; it checks once,
-and keeps sizes of axes only where hints name arrays.
+and keeps sizes of axes only where hints name arrays. A call whose arguments and result have the types, shapes and
+values of one that passed passes too.
 """
 
 import dataclasses
@@ -14,11 +15,19 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
+from beartype.door import die_if_unbearable
 from beartype.roar import BeartypeDecorHintException
 
-_checked = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int passes for a float, as mypy has it
+_CONF = BeartypeConf(is_pep484_tower=True)  # an int passes for a float, as mypy has it
+_checked = beartype(conf=_CONF)
 _with_its_axes = jaxtyping.jaxtyped
 _axes_of_a_call = jaxtyping.jaxtyped("context")
+
+UNCHECKED = frozenset({"Trace._enter", "Trace._note"})
+"""Functions that the interpreter calls whenever another one is called."""
+MAX_FORMS = 64
+"""Number of calls of a function, unlike each other, that are remembered."""
+_PLAIN = frozenset({int, bool, str, type(None)})
 
 
 def jaxtyped(target: Any = None, *, typechecker: Callable[..., Any]) -> Any:
@@ -33,6 +42,8 @@ def jaxtyped(target: Any = None, *, typechecker: Callable[..., Any]) -> Any:
     """
     if target is None:
         return functools.partial(jaxtyped, typechecker=typechecker)
+    if getattr(target, "__qualname__", "") in UNCHECKED:
+        return target
     if inspect.isclass(target):
         if dataclasses.is_dataclass(target) and "__init__" in vars(target):
             target.__init__ = jaxtyped(target.__init__, typechecker=typechecker)  # type: ignore[method-assign]
@@ -66,15 +77,68 @@ def check(function: FunctionType) -> Callable[..., Any]:
     try:
         checked = _around(function, hints)
     except BeartypeDecorHintException:
-        checked = _around(function, {name: hint for name, hint in hints.items() if _can_be_checked(hint)})
-    if not of_arrays:
-        return checked
+        hints = {name: hint for name, hint in hints.items() if _can_be_checked(hint)}
+        checked = _around(function, hints)
+    return _in_a_call(function, checked, hints) if of_arrays else checked
+
+
+def _in_a_call(
+    function: FunctionType, checked: Callable[..., Any], hints: dict[str, Any]
+) -> Callable[..., Any]:
+    """Gives each call axes of its own, and checks none of which an equal one passed.
+
+    Args:
+        function: The function.
+        checked: It with its check.
+        hints: What is checked.
+    """
+    signature = inspect.signature(function)
+    owns = next(iter(signature.parameters), "") not in hints  # such as self
+    passed: dict[Any, set[Any]] = {}
 
     def in_a_call(*arguments: Any, **named: Any) -> Any:
+        form = _form((*arguments[owns:], *named.values()))
+        key = (len(arguments), form, tuple(named))
+        if form is None or key not in passed:
+            with _axes_of_a_call:
+                result = checked(*arguments, **named)
+            if form is not None and len(passed) < MAX_FORMS:
+                passed[key] = {_form(result)}
+            return result
+        result = function(*arguments, **named)
+        form = _form(result)
+        if form is None or form not in passed[key]:
+            with _axes_of_a_call:
+                for name, value in {
+                    **signature.bind(*arguments, **named).arguments,
+                    "return": result,
+                }.items():
+                    if name in hints:
+                        die_if_unbearable(value, hints[name], conf=_CONF)
+            passed[key].add(form)
+        return result
+
+    def in_every_call(*arguments: Any, **named: Any) -> Any:
         with _axes_of_a_call:
             return checked(*arguments, **named)
 
-    return in_a_call
+    several = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    bundles = any(parameter.kind in several for parameter in signature.parameters.values())
+    return in_every_call if bundles else in_a_call
+
+
+def _form(value: Any) -> Any:
+    """Returns all that a check sees of a value; None if that is more than types, shapes and plain values."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return kind, value
+    if kind is float:
+        return kind
+    if kind is tuple:
+        forms = tuple(map(_form, value))
+        return None if None in forms else forms
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    return None if shape is None or dtype is None else (kind, shape, dtype)
 
 
 def _resolved(hint: Any, function: FunctionType) -> Any:

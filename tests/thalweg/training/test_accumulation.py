@@ -1,10 +1,6 @@
 """Losses whose parts no sample of a batch carries, and numbers that no part may have; on one worker and on two."""
 
-import pickle
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +9,13 @@ from torch import Tensor, nn
 
 from families.toy.task import SquaredErrors, ToyTask, Waves
 from tests.thalweg.training.conftest import Orders, Run
+from tests.workers import on_workers
 from thalweg.contract import Batch, Outputs, State
 from thalweg.errors import FamilyError, ThalwegError
 from thalweg.stage_contract import Progress
 from thalweg.training import accumulation
 from thalweg.training.evaluation import states_of_split
-from thalweg.training.process_group import ProcessGroup
+from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.session import DataCache, Session
 
 
@@ -113,8 +110,9 @@ def test_a_weight_or_count_that_no_part_may_have_is_refused(
     session.close()
 
 
-def apart(world: ProcessGroup) -> list[Any]:
+def apart() -> list[Any]:
     """What workers make of names and shapes that they do not have in common."""
+    world = join()
     rank, task, data = world.rank, ToyTask(ToyTask.config_type(dataset="waves")), Waves()
     (errors,) = task.measures()
     add = type(errors).add
@@ -143,22 +141,9 @@ def apart(world: ProcessGroup) -> list[Any]:
     return found
 
 
-TWO_WORKERS = """
-import pickle, sys
-from tests.thalweg.training.test_accumulation import apart
-from thalweg.training.process_group import join
-world = join()
-pickle.dump(apart(world), open(f"{sys.argv[1]}-{world.rank}", "wb"))
-"""
-
-
 @pytest.mark.slow
-def test_workers_with_other_names_or_shapes_add_up_or_stop_alike(tmp_path: Path) -> None:
-    (tmp_path / "two.py").write_text(TWO_WORKERS)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*launch, str(tmp_path / "two.py"), str(tmp_path / "found")], check=True, timeout=120)
-    for rank in range(2):
-        counts, shapes, names, rows = pickle.loads((tmp_path / f"found-{rank}").read_bytes())
+def test_workers_with_other_names_or_shapes_add_up_or_stop_alike() -> None:
+    for counts, shapes, names, rows in on_workers(2, apart):
         assert counts == {"a": 2.0, "b": 3.0}
         assert shapes.startswith(
             "FamilyError: rows of samples must have the same shape and type on all workers"

@@ -1,9 +1,5 @@
 """States of measures over batches and workers."""
 
-import pickle
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +7,11 @@ import torch
 
 from families.toy.config import Toy
 from families.toy.task import ToyTask, Waves
+from tests.workers import on_workers
 from thalweg.contract import Batch, Measure, Metric, Outputs, SplitName, State
 from thalweg.per_unit import PerUnit
 from thalweg.training.evaluation import states_of_split
-from thalweg.training.process_group import ProcessGroup
+from thalweg.training.process_group import ProcessGroup, join
 
 
 def states(world: ProcessGroup, batch_size: int, split: SplitName = "val") -> State:
@@ -76,24 +73,16 @@ def test_sums_of_batches_are_added_in_fp64(world: ProcessGroup) -> None:
     assert float(state["n"]) == 2**24 + 1
 
 
-WORKERS = """
-import pickle, sys
-from tests.thalweg.training.test_evaluation import states
-from thalweg.training.process_group import join
-world = join()
-found = [states(world, size, split) for size, split in ((4, "val"), (2, "test"))]
-pickle.dump(found, open(f"{sys.argv[1]}-{world.rank}", "wb"))
-"""
+def states_of_workers() -> list[State]:
+    """The states of two splits; every worker calls."""
+    world = join()
+    return [states(world, 4, "val"), states(world, 2, "test")]
 
 
 @pytest.mark.slow
-def test_workers_change_no_state_even_if_one_has_no_sample(world: ProcessGroup, tmp_path: Path) -> None:
+def test_workers_change_no_state_even_if_one_has_no_sample(world: ProcessGroup) -> None:
     """Four workers share 21 samples, then 3; their tables hold different units."""
-    (tmp_path / "workers.py").write_text(WORKERS)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
-    subprocess.run([*launch, str(tmp_path / "workers.py"), str(tmp_path / "found")], check=True, timeout=300)
     expected: list[Any] = [states(world, 100), states(world, 100, "test")]
-    for rank in range(4):
-        found = pickle.loads((tmp_path / f"found-{rank}").read_bytes())
+    for found in on_workers(4, states_of_workers):
         for one, other in zip(found, expected, strict=True):
             same(one, other)

@@ -1,18 +1,17 @@
 """The loss is looked at a step late, and yet nothing is evaluated or saved after one that is not finite."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
-from tests.thalweg.training.conftest import Orders
-from thalweg.errors import NonFiniteError
-from thalweg.training.process_group import ProcessGroup
+from families.toy.task import Waves
+from tests.thalweg.training.conftest import Orders, order_in
+from tests.workers import on_workers
+from thalweg.errors import NonFiniteDataError, NonFiniteError
+from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.session import DataCache, Session
 from thalweg.training.transfer import Arriving
 
@@ -84,77 +83,34 @@ def test_the_end_of_a_stage_is_not_evaluated_after_a_loss_that_is_not_finite(
     session.close()
 
 
-_TWO = """
-import sys
-from pathlib import Path
-
-import torch
-import torch.distributed as dist
-
-from thalweg.errors import NonFiniteDataError
-from thalweg.training.messages import TrialOrder
-from thalweg.training.process_group import ProcessGroup, join
-from thalweg.training.session import DataCache, Session
-
-world = join()
-for host in (None, dist.new_group(backend="gloo")):
-    joined = ProcessGroup(world.rank, world.size, world.device, host)
-    assert joined.sum(torch.tensor([world.rank + 1])).tolist() == [3]
-    assert joined.largest(float(world.rank)) == 1 and not joined.all_agree(world.rank == 0)
-for zero_stage in (1, 3):
-    order = TrialOrder(
-        trial=f"trial-{zero_stage}",
-        family="families.toy",
-        config={"optimization": {"lr": 1e-2, "batch_size": 8, "zero_stage": zero_stage}},
-        metric="mse",
-        evaluations=(64, 128),
-        data_root=sys.argv[1],
-        directory=str(Path(sys.argv[1]) / "checkpoints"),
-    )
-    session = Session(order, world, DataCache())
-    reached = session.advance().samples
-    if world.rank == 1:
-        session.data.inputs[:] = float("nan")
-    try:
-        session.advance(reached)
-    except NonFiniteDataError as error:
-        print("\\nstopped:", error)
-    session.close()
-"""
-
-
-def _port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def stops(folder: Path) -> list[str]:
+    """Why a trial stopped under both ZeRO stages, of which the last worker meets samples that are not finite."""
+    world, found = join(), []
+    for host in (None, dist.new_group(backend="gloo")):
+        assert not isinstance(host, int)  # torch's number for a process outside a group
+        joined = ProcessGroup(world.rank, world.size, world.device, host)
+        assert joined.sum(torch.tensor([world.rank + 1])).tolist() == [3]
+        assert joined.largest(float(world.rank)) == 1 and not joined.all_agree(world.rank == 0)
+    for zero_stage in (1, 3):
+        order = order_in(folder, f"trial-{zero_stage}", opt={"zero_stage": zero_stage})
+        session = Session(order, world, DataCache())
+        reached = session.advance().samples
+        if world.rank == 1:
+            assert isinstance(session.data, Waves)
+            session.data.inputs[:] = float("nan")
+        try:
+            session.advance(reached)
+        except NonFiniteDataError as error:
+            found.append(str(error))
+        session.close()
+    return found
 
 
 @pytest.mark.integration
 def test_both_workers_stop_where_the_samples_of_one_are_not_finite(tmp_path: Path) -> None:
-    shared = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
-    shared |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", _TWO, str(tmp_path)],
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [worker.communicate(timeout=400) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    for worker, (said, errors), way_out in zip(
-        workers,
-        outputs,
-        ("which are not finite on another worker", "inputs[0, 0] of batch 0 is nan"),
-        strict=True,
-    ):
-        assert worker.returncode == 0, errors[-3000:]
-        stops = [line for line in said.splitlines() if line.startswith("stopped: the loss must stay finite")]
-        assert len(stops) == 2, said  # under both ZeRO stages
-        assert all("after 64 samples" in stop and way_out in stop for stop in stops)
+    found = on_workers(2, stops, tmp_path)
+    ways_out = ("which are not finite on another worker", "inputs[0, 0] of batch 0 is nan")
+    for said, way_out in zip(found, ways_out, strict=True):
+        assert len(said) == 2  # under both ZeRO stages
+        assert all(stop.startswith("the loss must stay finite") for stop in said)
+        assert all("after 64 samples" in stop and way_out in stop for stop in said)

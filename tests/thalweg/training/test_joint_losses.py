@@ -1,8 +1,6 @@
 """Joint losses with labels, masks and distances: over micro-batches and workers as over the whole batch at once."""
 
-import pickle
-import subprocess
-import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +14,14 @@ from families.toy.config import Toy
 from families.toy.joint_losses import LOSSES, SupCon
 from families.toy.task import SquaredErrors, ToyTask, Waves
 from tests.thalweg.training.conftest import STEP, Orders
+from tests.workers import on_workers
 from thalweg.errors import FamilyError
 from thalweg.stage_contract import Progress
 from thalweg.training import gradcache
 from thalweg.training.checkpoints import checkpoint
-from thalweg.training.engine import half_precision
+from thalweg.training.engine import engine, half_precision
 from thalweg.training.messages import TrialOrder
-from thalweg.training.process_group import ProcessGroup
+from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.sampling import SampleStream
 from thalweg.training.session import DataCache, Session
 
@@ -194,32 +193,22 @@ def test_a_part_of_a_sum_over_samples_without_its_count_or_weight_is_refused(
     session.close()
 
 
-TWO_WORKERS = """
-import pickle, sys
-from tests.thalweg.training.test_joint_losses import take_step
-from thalweg.training.engine import engine
-from thalweg.training.process_group import join
-world = join()
-engine.warm_up()  # as a lane does: the collection after each trial leaves out what was imported
-found = [take_step(order, world) for order in pickle.load(open(sys.argv[1], "rb"))]
-pickle.dump(found, open(f"{sys.argv[1]}-{world.rank}", "wb"))
-"""
+def steps_of_workers(orders: Sequence[TrialOrder]) -> list[tuple[Loss, dict[str, Tensor]]]:
+    """Takes the step of each order; every worker calls."""
+    world = join()
+    engine.warm_up()  # as a lane does: the collection after each trial leaves out what was imported
+    return [take_step(order, world) for order in orders]
 
 
 def test_two_workers_give_the_loss_counts_and_gradient_of_the_whole_batch(
-    order: Orders, world: ProcessGroup, tmp_path: Path
+    order: Orders, world: ProcessGroup
 ) -> None:
     orders = [
         one_step(order, name, micro, precision)
         for name in LOSSES
         for micro, precision in ((4, "fp32"), (None, "bf16"), (4, "bf16"))
     ]
-    (tmp_path / "orders").write_bytes(pickle.dumps(orders))
-    (tmp_path / "two.py").write_text(TWO_WORKERS)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*launch, str(tmp_path / "two.py"), str(tmp_path / "orders")], check=True, timeout=300)
-    for rank in range(2):
-        found = pickle.loads((tmp_path / f"orders-{rank}").read_bytes())
+    for found in on_workers(2, steps_of_workers, orders):
         for each, trial in zip(found, orders, strict=True):
             name, _, precision = trial.trial.split("-")
             check(each, at_once(name, precision), 2e-5 if precision == "fp32" else 5e-2)

@@ -1,17 +1,17 @@
 """Trains orders on two workers, for tests: what a session does there, as plain numbers.
 
+`launched` does it in processes that are quickly there, and torch's launcher as a user has it:
 ``python -m torch.distributed.run --nproc-per-node 2 -m tests.thalweg.training.two_workers FOLDER`` reads
 ``FOLDER/runs`` and writes ``FOLDER/rank-0`` and ``FOLDER/rank-1``.
 """
 
 import pickle
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from unittest.mock import patch
 
 import torch
@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from families.toy.task import Net, ToyTask
+from tests.workers import on_workers
 from thalweg.training.engine import buffers, engine
 from thalweg.training.messages import TrialOrder
 from thalweg.training.process_group import ProcessGroup, join
@@ -127,19 +128,17 @@ def train(run: Run, world: ProcessGroup) -> Result:
     return Result(metrics=metrics, apart=looks[0], joined=looks[1], state=state)
 
 
-def launched(runs: Mapping[str, Run], folder: Path) -> dict[str, tuple[Result, Result]]:
-    """Trains runs on two workers; returns by name what each of them made of it.
+def launched(runs: Mapping[str, Run]) -> dict[str, tuple[Result, Result]]:
+    """Trains runs on two workers; returns by name what each of them made of it."""
+    first, second = on_workers(2, all_of, runs)
+    return {name: (first[name], second[name]) for name in runs}
 
-    Args:
-        runs: Trials by name.
-        folder: An empty folder.
-    """
-    (folder / "runs").write_bytes(pickle.dumps(dict(runs)))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    module = ["-m", "tests.thalweg.training.two_workers", str(folder)]
-    subprocess.run([*launch, *module], check=True, timeout=500, cwd=Path(__file__).parents[3])
-    first, second = (pickle.loads((folder / f"rank-{rank}").read_bytes()) for rank in (0, 1))
-    return {name: (Result(**first[name]), Result(**second[name])) for name in runs}
+
+def all_of(runs: Mapping[str, Run]) -> dict[str, Result]:
+    """Trains runs; every worker calls."""
+    world = join()
+    engine.warm_up()  # as a lane does: the collection after each trial leaves out what was imported
+    return {name: train(run, world) for name, run in runs.items()}
 
 
 def distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float:
@@ -150,12 +149,10 @@ def distance(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> float
 
 def main(folder: Path) -> None:
     """Trains what the folder holds."""
-    world = join()
-    engine.warm_up()  # as a lane does: the collection after each trial leaves out what was imported
     runs: dict[str, Run] = pickle.loads((folder / "runs").read_bytes())
     # Plain dictionaries: this module has another name here.
-    results: dict[str, Any] = {name: vars(train(run, world)) for name, run in runs.items()}
-    (folder / f"rank-{world.rank}").write_bytes(pickle.dumps(results))
+    results = {name: vars(result) for name, result in all_of(runs).items()}
+    (folder / f"rank-{dist.get_rank()}").write_bytes(pickle.dumps(results))
 
 
 if __name__ == "__main__":

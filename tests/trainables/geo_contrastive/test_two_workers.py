@@ -1,7 +1,6 @@
 """Two workers take the steps of one in all stages, by every objective, with batch norms of all samples."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,9 +45,9 @@ def ordered(kind: str, order_for: Orders, lr: float) -> Run:
     return Run(order=order, until=NUM_STAGES * BATCH)
 
 
-def test_two_workers_take_the_steps_of_one(order_for: Orders, tmp_path: Path, world: ProcessGroup) -> None:
+def test_two_workers_take_the_steps_of_one(order_for: Orders, world: ProcessGroup) -> None:
     both: Mapping[str, tuple[Result, Result]] = launched(
-        {kind: ordered(kind, order_for, LR) for kind in KINDS}, tmp_path
+        {kind: ordered(kind, order_for, LR) for kind in KINDS}
     )
     for kind, (first, second) in both.items():
         still, one = (train(ordered(kind, order_for, lr), world).state for lr in (1e-9, LR))

@@ -57,7 +57,7 @@ def ordered(kind: str, root: Path, folder: Path, lr: float) -> Run:
 def both(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[Result, Result]]:
     """What each of two workers made of a step, by kind."""
     folder = tmp_path_factory.mktemp("two-workers")
-    return launched({kind: ordered(kind, root, folder, lr=0.05) for kind in KINDS}, folder)
+    return launched({kind: ordered(kind, root, folder, lr=0.05) for kind in KINDS})
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -1,41 +1,37 @@
 """Two workers train on years without rivers: no worker waits, and the result is that of one worker."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from trainables.water_mae.data.windows import WaterData
-
-_TRAIN = """
-import json
-import sys
-from dataclasses import replace
-from pathlib import Path
-
+from tests.workers import on_workers
 from thalweg.training.messages import TrialOrder
-from thalweg.training.process_group import join
+from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.session import DataCache, Session
-from trainables.water_mae import task as task_module
 from trainables.water_mae.config import PRESETS
+from trainables.water_mae.data.windows import WaterData, open_data
 
-root, cases = Path(sys.argv[1]), json.loads(sys.argv[2])
-open_data = task_module.open_data
-world = join()
+SOME, NONE = 14, 7  # windows: half of them have rivers, or none has
 
 
-def train(zero_stage, num_windows):
-    def few(*arguments):
+def trained(root: Path, cases: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Trains each ZeRO stage on so many windows; every worker calls."""
+    world = join()
+    return [_train(root, world, *case) for case in cases]
+
+
+def _train(root: Path, world: ProcessGroup, zero_stage: int, num_windows: int) -> dict[str, Any]:
+    def few(*arguments: Any) -> WaterData:
         # windows of which the first seven lack rivers: each step of two pairs them in another way
         data = open_data(*arguments)
-        return replace(data, starts={"train": data.starts["train"][:num_windows], "val": data.starts["val"][:4]})
+        return replace(
+            data, starts={"train": data.starts["train"][:num_windows], "val": data.starts["val"][:4]}
+        )
 
-    task_module.open_data = few
     config = PRESETS["tiny"].model_dump(mode="json")
     config["data"] |= {"sequence_length": 8, "stride": 4}
     config["optimization"] |= {"batch_size": 2, "zero_stage": zero_stage, "lr": 1e-3}
@@ -50,61 +46,17 @@ def train(zero_stage, num_windows):
         checkpoints=False,
         num_curve_points=14,
     )
-    session = Session(order, world, DataCache())
-    report = session.advance()
-    session.close()
+    with patch("trainables.water_mae.task.open_data", few):
+        session = Session(order, world, DataCache())
+        report = session.advance()
+        session.close()
     return {"metrics": dict(report.metrics), "curve": report.curve}
-
-
-found = [train(*case) for case in cases]
-if world.rank == 0:
-    print("\\n" + json.dumps(found))
-"""
-
-
-SOME, NONE = 14, 7  # windows: half of them have rivers, or none has
-
-
-def _port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _train(root: Path, num_workers: int, *cases: tuple[int, int]) -> list[dict[str, Any]]:
-    """Trains each ZeRO stage on so many windows, in processes of their own; a worker that waits for ever fails."""
-    shared = os.environ | {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_port()),
-        "WORLD_SIZE": str(num_workers),
-        "LOCAL_WORLD_SIZE": str(num_workers),
-    }
-    command = [sys.executable, "-c", _TRAIN, str(root), json.dumps(cases)]
-    workers = [
-        subprocess.Popen(
-            command,
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(num_workers)
-    ]
-    try:
-        outputs = [worker.communicate(timeout=240) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    for worker, (_, errors) in zip(workers, outputs, strict=True):
-        assert worker.returncode == 0, errors[-3000:]
-    found: list[dict[str, Any]] = json.loads(outputs[0][0].splitlines()[-1])
-    return found
 
 
 @pytest.fixture(scope="module")
 def alone(tiny_root: Path, tiny: WaterData) -> dict[str, Any]:
     assert not tiny.vector_present[:30, 1].any() and tiny.vector_present[30:, 1].all()
-    (found,) = _train(tiny_root, 1, (1, SOME))
+    ((found,),) = on_workers(1, trained, tiny_root, [(1, SOME)])
     return found
 
 
@@ -112,7 +64,8 @@ def alone(tiny_root: Path, tiny: WaterData) -> dict[str, Any]:
 def of_two(tiny_root: Path) -> dict[tuple[int, int], dict[str, Any]]:
     """What two workers found, by ZeRO stage and number of windows."""
     cases = [(1, SOME), (3, SOME), (1, NONE)]
-    return dict(zip(cases, _train(tiny_root, 2, *cases), strict=True))
+    found, _ = on_workers(2, trained, tiny_root, cases)
+    return dict(zip(cases, found, strict=True))
 
 
 @pytest.mark.slow

@@ -1,8 +1,6 @@
 """A trial goes on with another number of workers than began it."""
 
-import pickle
-import subprocess
-import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,33 +10,30 @@ import torch
 from families.toy.config import Toy
 from families.toy.task import SquaredErrors, ToyTask
 from tests.thalweg.training.conftest import Orders, Run
+from tests.workers import on_workers
 from thalweg.config import Optimization
 from thalweg.errors import ConfigError
 from thalweg.stage_contract import Stage
 from thalweg.training.checkpoints import resharding
 from thalweg.training.engine import engine
-from thalweg.training.process_group import ProcessGroup
+from thalweg.training.messages import TrialOrder
+from thalweg.training.process_group import ProcessGroup, join
 from thalweg.training.sampling import Layout
 from thalweg.training.session import DataCache, Session
 
-TWO_WORKERS = """
-import pickle, sys
-from thalweg.training.engine import engine
-from thalweg.training.process_group import join
-from thalweg.training.session import DataCache, Session
-world = join()
-engine.warm_up()  # as a lane does: the collection after each trial leaves out what was imported
-for order in pickle.load(open(sys.argv[1], "rb")):
-    session = Session(order, world, DataCache())
-    assert session.advance(64).samples == 128
-    session.close()
-"""
+
+def go_on(orders: Sequence[TrialOrder]) -> None:
+    """Takes trials from their first evaluation to the second; every worker calls."""
+    world = join()
+    engine.warm_up()  # as a lane does: the collection after each trial leaves out what was imported
+    for order in orders:
+        session = Session(order, world, DataCache())
+        assert session.advance(64).samples == 128
+        session.close()
 
 
 @pytest.mark.slow
-def test_one_two_and_one_worker_train_like_one(
-    order: Orders, run: Run, world: ProcessGroup, tmp_path: Path
-) -> None:
+def test_one_two_and_one_worker_train_like_one(order: Orders, run: Run, world: ProcessGroup) -> None:
     # The second of two stages begins after the first change of the number of workers.
     orders = [order(f"two-{zero}", stages="two", opt={"zero_stage": zero}) for zero in (0, 1, 2)]
     orders += [order(f"bf16-{zero}", opt={"zero_stage": zero, "precision": "bf16"}) for zero in (0, 1, 2)]
@@ -46,10 +41,7 @@ def test_one_two_and_one_worker_train_like_one(
         session = Session(cut, world, DataCache())
         session.advance()
         session.close()
-    (tmp_path / "orders").write_bytes(pickle.dumps(orders))
-    (tmp_path / "two.py").write_text(TWO_WORKERS)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*launch, str(tmp_path / "two.py"), str(tmp_path / "orders")], check=True, timeout=300)
+    on_workers(2, go_on, orders)
     for cut in orders:
         whole = run(replace(cut, trial=f"whole-{cut.trial}"))
         # The gradient of each worker's samples is rounded for itself.
