@@ -11,6 +11,7 @@ from thalweg.analysis.verdict.verdict_files import as_json
 from thalweg.console.formatting import score
 from thalweg.console.verdicts.confirm_view import footnotes
 from thalweg.contract import Metric
+from thalweg.events import EndedAs
 from thalweg.search.confirmation.confirmation import Confirmation
 from thalweg.search.confirmation.contenders import Contender
 from thalweg.search.store.records import StudyRecord, TrialRecord
@@ -118,7 +119,7 @@ def test_runs_that_ran_out_of_memory_are_told_from_those_that_diverged(
 
 
 @pytest.mark.parametrize("word", ["diverged", "out_of_memory", "data", "infrastructure", "infeasible", None])
-def test_a_failure_improves_no_verdict_however_it_came(judged: Judge, word: str | None) -> None:
+def test_a_failure_improves_no_verdict_however_it_came(judged: Judge, word: EndedAs | None) -> None:
     whole = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, 3.1, 3.05]})
     assert _words(whole)["b"] == "loses"
     trials = [trial for one in whole.repeated for trial in one.trials.values()]
