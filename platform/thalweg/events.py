@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 TrialStatus = Literal["complete", "pruned", "failed"]
+CONFIRMS = "confirms"
+"""Tag of a confirmation: the study that it confirms."""
 StudyEnd = Literal["finished", "interrupted", "failed"]
 EndedAs = Literal[
     "complete",
