@@ -116,6 +116,8 @@ def test_runs_that_ran_out_of_memory_are_told_from_those_that_diverged(
     assert several.failed == "2 of 4 diverged, 1 ran out of memory, 1 failed"
     assert several.failures == {"diverged": 2, "out_of_memory": 1, "failed": 1}
     assert replace(one, trials={0: failed("out_of_memory")}).failed == "1 of 1 ran out of memory"
+    valueless = make_trial(0, None, ended_as="complete")  # its metric has no value on the split
+    assert replace(one, trials={0: valueless}).failures == {"failed": 1}
 
 
 @pytest.mark.parametrize("word", ["diverged", "out_of_memory", "data", "infrastructure", "infeasible", None])
