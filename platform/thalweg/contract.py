@@ -167,7 +167,8 @@ class Measure(ABC):
       split, such as the embeddings of a retrieval.
 
     Attributes:
-        metrics: Metrics that `summarize` returns. Their names are unique among all measures of a task.
+        metrics: Metrics that `summarize` returns, the most important ones first: MLflow shows the first eight of a
+            task, and the objective. Their names are unique among all measures of a task.
         rows: Names in the state that hold one row for each sample.
         units: What the parts of the units' keys are, in their order, such as ``("catchment", "year")``: verdicts over
             places and years draw blocks of one part. Seasons are no blocks.

@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol
 SCHEDULE = "schedule.json"
 """Document of a trial of a population: its segments so far, each with ``trial``, ``from``, ``to`` and ``params``."""
 TrialStatus = Literal["complete", "pruned", "failed"]
+CONFIRMS = "confirms"
+"""Tag of a confirmation: the study that it confirms."""
 StudyEnd = Literal["finished", "interrupted", "failed"]
 EndedAs = Literal[
     "complete",

@@ -10,6 +10,7 @@ from typing import Any
 from thalweg.analysis.comparison import BestBaseline, Comparison
 from thalweg.contract import Mode
 from thalweg.events import (
+    CONFIRMS,
     BaselineEvaluated,
     Event,
     StudyEnded,
@@ -93,6 +94,7 @@ class Standing:
         self.study: StudyStarted | None = None
         self.ended: StudyEnded | None = None
         self.running: dict[int, Running] = {}
+        self._titles: dict[int, str] = {}
         self.counts = {"complete": 0, "pruned": 0, "failed": 0}
         self.num_interrupted = 0
         self.baselines: dict[str, float] = {}
@@ -162,9 +164,9 @@ class Standing:
     def outlook(self) -> tuple[int, float] | None:
         """Returns a number of trials to come, and by how much they are expected to improve the best value.
 
-        None while too few trials have ended.
+        None while too few trials have ended, and in a confirmation, which looks for no better ones.
         """
-        if self.study is None:
+        if self.study is None or self.confirms:
             return None
         if self._is_population():  # its members learn from one another
             return None
@@ -191,6 +193,21 @@ class Standing:
         values = {name: {metric: value} for name, value in self.baselines.items()}
         return Comparison(values, (), metric, "min" if mode == "min" else "max")
 
+    @property
+    def confirms(self) -> bool:
+        """Whether its trials are runs of a confirmation, of which none is the best."""
+        return self.study is not None and CONFIRMS in self.study.tags
+
+    def title(self, number: int) -> str:
+        """Returns how sentences name a trial: ``trial 7``, or ``run 7 (trial 2, seed 81)`` of a confirmation."""
+        return self._titles.get(number, f"trial {number}")
+
+    def _title(self, event: TrialStarted) -> str:
+        if not self.confirms:
+            return f"trial {event.number}"
+        told = [str(event.params.get("configuration", "")), f"seed {event.params.get('seed')}"]
+        return f"run {event.number} ({', '.join(told)})"
+
     def observe(self, event: Event) -> bool:
         """Updates the standing by an event; returns whether there is a new best trial."""
         if isinstance(event, StudyStarted):
@@ -207,6 +224,7 @@ class Standing:
             self.running[event.number] = Running(
                 event.number, event.params, self._clock(), samples=start, inherited=start
             )
+            self._titles[event.number] = self._title(event)
             self._promote(event)
         elif isinstance(event, TrialProgress):
             self._progress(event)
@@ -223,6 +241,8 @@ class Standing:
                 self._lose(
                     trial.number, trial.status, None if constraints.broken(trial.metrics) else trial.value
                 )
+        if self.confirms:
+            return
         mode: Mode = "min" if self.study.mode == "min" else "max"
         for trial in ranking(self._earlier, mode, constraints)[:1]:
             if trial.value is not None and not constraints.broken(trial.metrics):
@@ -253,7 +273,7 @@ class Standing:
         better = event.value is not None and (
             self.best is None or self._loss(event.value) < self._loss(self.best.value)
         )
-        if event.status != "complete" or event.value is None or event.breaks or not better:
+        if event.status != "complete" or event.value is None or event.breaks or not better or self.confirms:
             return False
         self.best = Best(event.number, event.value, trial.params if trial else {})
         return True

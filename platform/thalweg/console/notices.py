@@ -111,7 +111,7 @@ def _opening(event: StudyStarted, standing: Standing) -> list[str]:
 
 def _ending(event: TrialEnded, standing: Standing, new_best: bool) -> Text:
     status = "interrupted" if event.interrupted else event.status
-    text = Text(f"trial {event.number} ")
+    text = Text(f"{standing.title(event.number)} ")
     text.append(status, style=STYLES.get(status, "yellow"))
     if event.status == "failed" and event.ended_as:
         text.append(f" as {event.ended_as}")

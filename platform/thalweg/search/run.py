@@ -17,6 +17,7 @@ from thalweg import discovery
 from thalweg.config import FamilyConfig
 from thalweg.errors import OutputError, StudyError
 from thalweg.events import (
+    CONFIRMS,
     SCHEDULE,
     Listener,
     Notice,
@@ -379,6 +380,7 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         tags={
             **prepared.tags,
             **({"options": options_of(space.overrides)} if space.overrides else {}),
+            **({CONFIRMS: space.confirms} if space.confirms else {}),
             **provenance(),
             **tags(ledger.starting_points.frozen()),
             **earlier_studies.tags(study.lessons),

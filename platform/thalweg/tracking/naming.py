@@ -30,6 +30,7 @@ _OWN_METRICS = ("objective", "samples")  # of trials, beside those of the family
 _OWN_GROUPS = ("time/", "train/", "loss/", "weight/", "rung_correlation/", "hypervolume/")
 _FORBIDDEN = re.compile(r"[^\w\-. :/]")  # letters of any alphabet are allowed, as in MLflow's own check
 _DIGITS = 8
+_CHANGED = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}$")
 
 
 def key(name: str, *, taken: bool = False) -> str:
@@ -58,6 +59,15 @@ def family_metrics(values: Mapping[str, float]) -> dict[str, float]:
     return {
         key(name, taken=True) if name in _OWN_METRICS or name.startswith(_OWN_GROUPS) else name: value
         for name, value in values.items()
+    }
+
+
+def of_family(values: Mapping[str, float]) -> dict[str, float]:
+    """Returns the metrics of a run that are a family's, without those whose names `family_metrics` changed."""
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in _OWN_METRICS and not name.startswith(_OWN_GROUPS) and not _CHANGED.search(name)
     }
 
 

@@ -197,6 +197,7 @@ def test_a_family_that_draws_nothing_is_left_in_peace(
 NAMES = ("cost in US$ or CA$", "$\\frac$", "lr_{max}$")
 
 
+@pytest.mark.slow
 def test_a_name_with_dollars_is_drawn_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """matplotlib would read a formula, and fail on a broken one."""
     monkeypatch.setattr(additions, "add_study_pictures", lambda *words: None)

@@ -83,6 +83,7 @@ def test_a_study_is_confirmed_look_by_look(run: Callable[..., Result], toys: Stu
     assert champion is not None and f"use trial {champion.number}" in text
     assert "x at most 8 seeds" in text and "will see differences of about" in text
     assert re.search(r"baseline|preset", text)
+    assert re.search(r"run 0 \(trial \d+, seed \d+\) complete: mse", text) and "new best" not in text
     plan, own = read_plan(RUNS / "toys.confirm"), _own()
     assert plan is not None
     seeds = {trial.config["seed"] for trial in toys.trials}

@@ -223,3 +223,25 @@ def test_the_live_view_needs_a_terminal(page: Page, terminal: bool, plain: bool,
     view = make_view(console, plain=plain)
     view.close()
     assert isinstance(view, kind)
+
+
+def test_runs_of_a_confirmation_are_named_by_configuration_and_none_is_the_best(
+    started: Started, page: Page
+) -> None:
+    console, text = page(120)
+    view, search = PlainView(console), Standing()
+    view.handle(started(tags={"confirms": "rivers"}))
+    search.observe(started())
+    for number in range(12):
+        params = {"configuration": "trial 2", "seed": 81 + number}
+        events: list[Event] = [
+            TrialStarted(number=number, params=params, config={}),
+            TrialEnded(number=number, status="complete", value=0.5 + number, samples=800, seconds=61),
+        ]
+        for event in events:
+            view.handle(event)
+            search.observe(event)
+    told = text.getvalue()
+    assert "run 0 (trial 2, seed 81) complete: skill 0.5000" in told and "run 1 (trial 2, seed 82)" in told
+    assert "new best" not in told and view.standing.best is None
+    assert view.standing.outlook() is None and search.outlook() is not None

@@ -46,6 +46,13 @@ def test_names_of_a_curve_stand_in_groups() -> None:
     assert naming.curve_metrics({"loss/rain": 1.0, "lr": 0.1}) == {"loss/rain": 1.0, "train/lr": 0.1}
 
 
+def test_metrics_of_the_family_are_told_from_thalwegs_own() -> None:
+    own = {"objective": 1.0, "samples": 2.0, "time/train_s": 3.0, "loss/rain": 4.0, "train/lr": 5.0}
+    family = {"skill": 0.5, "after_fit/skill": 0.25, "cost/epoch_s": 9.0}
+    taken = naming.family_metrics({"objective": 7.0})  # under a name of Thalweg's own
+    assert naming.of_family({**own, **family, **taken}) == family
+
+
 def test_names_of_times_end_in_their_unit_once() -> None:
     assert naming.time_metrics({"train_s": 1.0, "wait": 2.0}) == {"time/train_s": 1.0, "time/wait_s": 2.0}
 

@@ -29,7 +29,7 @@ def quantities(
     """
     if knobs.classifies:
         return (image(inputs, side),), (PROBABILITY,)
-    taken = (image(inputs, side),) if "rgb" in knobs.parts else ()
+    taken: tuple[Quantity, ...] = (image(inputs, side),) if "rgb" in knobs.parts else ()
     if {"lidar", "classifier"} & knobs.parts:
         taken += distances(side)
     return taken, tuple(_given(knobs))

@@ -57,8 +57,9 @@ class Repeated:
     @property
     def failures(self) -> dict[str, int]:
         """Failed runs by why they failed, as one word (`thalweg.events.EndedAs`), the most frequent first."""
-        failed = (trial.ended_as or "failed" for trial in self.trials.values() if _value(trial) is None)
-        return dict(Counter(failed).most_common())
+        failed = [trial for trial in self.trials.values() if _value(trial) is None]
+        words = ((trial.ended_as if trial.status == "failed" else None) or "failed" for trial in failed)
+        return dict(Counter(words).most_common())
 
     @property
     def failed(self) -> str:

@@ -72,6 +72,7 @@ def _alone(run: TrialRun) -> Original:
         mode=mode,
         evaluations=Study(metric=run.tags["metric"], mode=mode, **budget).evaluations,
         curve=run.curve,
+        metrics=run.metrics,
         trained=(_stretch(run),),
         protocol=run.tags.get("protocol_hash"),
         code=run.code,

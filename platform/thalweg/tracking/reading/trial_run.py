@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import ConnectionFailed, StudyError
 from thalweg.hashing import hash_of_code
+from thalweg.tracking import naming
 from thalweg.tracking.client import connect
 from thalweg.tracking.metrics.curated import OBJECTIVE
+from thalweg.tracking.metrics.metric_table import read_table
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,6 +36,7 @@ class TrialRun:
         config: The resolved configuration as JSON.
         curve: (samples, objective) at each evaluation.
         code: Hash of each module's code, by its path below the import path; empty if MLflow does not hold it.
+        metrics: The family's metrics at the last evaluation; empty if an earlier version of Thalweg recorded the run.
         continued_by: Number of the trial that continues it; None if none does.
     """
 
@@ -45,6 +48,7 @@ class TrialRun:
     config: Mapping[str, Any]
     curve: tuple[tuple[int, float], ...]
     code: Mapping[str, str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
     continued_by: int | None = None
 
 
@@ -77,7 +81,7 @@ def read_trial_run(uri: str, run_id: str) -> TrialRun:
         )
     try:
         return _read(client, run)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ValueError) as error:
         raise ConnectionFailed(
             f"MLflow must hold the record of a trial, got {_line(error)} for {run_id}; choose another --tracking-uri"
         ) from error
@@ -86,6 +90,8 @@ def read_trial_run(uri: str, run_id: str) -> TrialRun:
 def _read(client: MlflowClient, run: Run) -> TrialRun:
     parent = client.get_run(run.data.tags["mlflow.parentRunId"])
     points = client.get_metric_history(run.info.run_id, OBJECTIVE)
+    curve = {int(point.step): float(point.value) for point in points}
+    table = read_table(client, run.info.run_id)
     with tempfile.TemporaryDirectory() as folder:
         config = json.loads(Path(client.download_artifacts(run.info.run_id, _CONFIG, folder)).read_text())
         code = _code(client, parent.info.run_id, run.data.tags.get("code_hash"), folder)
@@ -96,8 +102,9 @@ def _read(client: MlflowClient, run: Run) -> TrialRun:
         tags={**parent.data.tags, **run.data.tags},
         settings=parent.data.params,
         config=config,
-        curve=tuple(sorted({int(point.step): float(point.value) for point in points}.items())),
+        curve=tuple(sorted(curve.items())),
         code=code,
+        metrics=naming.of_family(table.at(max(curve))) if curve else {},
         continued_by=_continued_by(client, run),
     )
 

@@ -11,6 +11,7 @@ from thalweg.analysis.verdict.verdict_files import as_json
 from thalweg.console.formatting import score
 from thalweg.console.verdicts.confirm_view import footnotes
 from thalweg.contract import Metric
+from thalweg.events import EndedAs
 from thalweg.search.confirmation.confirmation import Confirmation
 from thalweg.search.confirmation.contenders import Contender
 from thalweg.search.store.records import StudyRecord, TrialRecord
@@ -115,10 +116,12 @@ def test_runs_that_ran_out_of_memory_are_told_from_those_that_diverged(
     assert several.failed == "2 of 4 diverged, 1 ran out of memory, 1 failed"
     assert several.failures == {"diverged": 2, "out_of_memory": 1, "failed": 1}
     assert replace(one, trials={0: failed("out_of_memory")}).failed == "1 of 1 ran out of memory"
+    valueless = make_trial(0, None, ended_as="complete")  # its metric has no value on the split
+    assert replace(one, trials={0: valueless}).failures == {"failed": 1}
 
 
 @pytest.mark.parametrize("word", ["diverged", "out_of_memory", "data", "infrastructure", "infeasible", None])
-def test_a_failure_improves_no_verdict_however_it_came(judged: Judge, word: str | None) -> None:
+def test_a_failure_improves_no_verdict_however_it_came(judged: Judge, word: EndedAs | None) -> None:
     whole = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, 3.1, 3.05]})
     assert _words(whole)["b"] == "loses"
     trials = [trial for one in whole.repeated for trial in one.trials.values()]

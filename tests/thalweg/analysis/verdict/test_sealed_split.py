@@ -38,6 +38,7 @@ class MeanSkill(Measure):
         return {"skill": total / count}
 
 
+@pytest.mark.slow
 def test_a_verdict_on_test_is_over_its_own_places_and_years_too(
     make_trial: Callable[..., TrialRecord],
     make_record: Callable[..., StudyRecord],

@@ -48,6 +48,7 @@ def test_the_answer_of_the_workers_is_that_of_the_command(pair: Path) -> None:
     assert launch(2, words) == 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "thalweg.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     monkeypatch.syspath_prepend(str(tmp_path))

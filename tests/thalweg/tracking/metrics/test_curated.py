@@ -73,6 +73,7 @@ def _whole(make: Any, metrics: dict[str, float]) -> list[Any]:
     return [make.trial(0), *seen, make.ended(0, 0.5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family_name", FAMILIES)
 def test_a_run_of_every_family_shows_at_most_20_metrics_and_its_table_holds_all(
     family_name: str, teller: Teller, make: Any, recorded: Callable[[], dict[str, Run]], uri: str, study: str

@@ -10,6 +10,7 @@ import pytest
 
 from thalweg.errors import StudyError
 from thalweg.search.reproduction.mlflow_run import is_run_id, of_run
+from thalweg.tracking.metrics.metric_table import MetricTable
 from thalweg.tracking.reading.trial_run import read_trial_run
 
 if TYPE_CHECKING:
@@ -43,11 +44,20 @@ def test_a_run_holds_all_that_a_reproduction_needs(uri: str, runs: dict[str, str
     found = of_run(uri, runs["trial 000"], None)
     assert (found.study, found.number, found.family) == (study, 0, "families.toy")
     assert found.curve == ((256, 0.1 + 0.2), (512, 1 / 3)) and found.evaluations == (256, 512)
+    assert found.metrics == {"skill": 1 / 3, "skill_rain": 1 / 6}  # exact, and without losses and seconds
     assert found.config == {"dataset": "tiny", "optimization": {"lr": 0.00012345678}}
     assert (found.metric, found.mode, found.protocol, found.ended_as) == ("skill", "max", "abc", "complete")
     told = {"device": "cpu", "world_size": "2", "num_threads": "1"}
     assert found.trained == ({"since": 0, "data_fingerprint": "c0ffee", **told},)
     assert list(found.code) == ["families/toy/task.py"]
+
+
+def test_a_run_of_an_earlier_version_has_its_curve_alone(
+    uri: str, runs: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thalweg.tracking.reading.trial_run.read_table", lambda *_: MetricTable())
+    found = of_run(uri, runs["trial 000"], None)
+    assert len(found.curve) == 2 and found.metrics == {}
 
 
 def test_what_is_no_trial_that_ended_is_refused(uri: str, runs: dict[str, str], study: str) -> None:
