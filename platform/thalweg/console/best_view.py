@@ -15,7 +15,7 @@ from thalweg.analysis.comparison import Comparison
 from thalweg.analysis.declared import comparable, family_of, metrics_of
 from thalweg.analysis.next_steps import train_command
 from thalweg.analysis.studies import space_name
-from thalweg.config import flat, parse
+from thalweg.config import active, parse
 from thalweg.console.formatting import clock, score
 from thalweg.console.tables import (
     HEAD,
@@ -87,8 +87,9 @@ def _metrics(record: StudyRecord, trial: TrialRecord, known: Baselines) -> Rende
 
 
 def _config(record: StudyRecord, trial: TrialRecord) -> RenderableType:
+    """Returns the knobs that act in the configuration of a trial."""
     table = Table.grid(padding=(0, 2))
-    for name, value in flat(parse(family_of(record).config_type, dict(trial.config))).items():
+    for name, value in active(parse(family_of(record).config_type, dict(trial.config))).items():
         table.add_row(name, Text(str(value), style="green"))
     return Group(Text("configuration", style="bold"), table)
 

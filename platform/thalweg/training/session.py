@@ -119,7 +119,7 @@ class Session:
         if found is not None:
             checkpoint.require_loadable(found, self._knobs.zero_stage, self._group)
             state = TrainingState.read(found)
-            self.last = state.report
+            self.last = replace(state.report, timings={})  # those of another process, which it has reported
             self._loop.stage, self._loop.samples = state.stage, state.report.samples_seen
             given = state.report.provenance.get(GIVEN)
         else:

@@ -120,8 +120,11 @@ def test_a_report_that_was_lost_is_given_again(order: Orders, world: ProcessGrou
     lost = session.advance(0)
     assert session.advance(0).metrics == lost.metrics
     session.close()
+    assert session.last is not None and session.last.timings["train_s"] > 0
     again = Session(order(), world, DataCache())
-    assert again.advance(0).metrics == lost.metrics
+    given = again.advance(0)
+    assert (given.metrics, given.timings) == (lost.metrics, {})  # of a process that has spent no time on it
+    assert again.advance(given.samples).timings.keys() >= {"prepare_s", "train_s"}
     again.close()
 
 

@@ -194,7 +194,7 @@ def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTa
     if unknown.size:
         raise DataError(
             f"{path} must hold the catchment-area of every catchment whose flow is in m3/s, got none for "
-            f"{', '.join(map(str, unknown[:5]))}; fill it in, or give riverflow in mm/day"
+            f"{', '.join(map(str, unknown[:5]))}; fill it in, or give a column riverflow in mm/day"
         )
     columns = {name: values for name, values in rows.columns.items() if name != DISCHARGE_COLUMN}
     discharge = rows.columns[DISCHARGE_COLUMN]
@@ -204,9 +204,9 @@ def _in_millimetres(rows: SeriesTable, path: Path, areas: pd.Series) -> SeriesTa
     if beyond.size:
         row = beyond[0]
         raise DataError(
-            f"riverflow must be at most {bound:g} mm/day, got {flow[row]:g} for {rows.gauges[row]} on {rows.days[row]} "
-            f"from a {DISCHARGE_COLUMN} of {discharge[row]:g} m3/s and a catchment-area of {area[row]:g} km2 in "
-            f"{path}, and {beyond.size - 1} more; correct the area or the flow"
+            f"{DISCHARGE_COLUMN} must be at most {bound:g} mm/day of its catchment, got {flow[row]:g} for "
+            f"{rows.gauges[row]} on {rows.days[row]} from {discharge[row]:g} m3/s and a catchment-area of "
+            f"{area[row]:g} km2 in {path}, and {beyond.size - 1} more; correct the area or the flow"
         )
     return replace(rows, columns=columns | {"riverflow": flow})
 

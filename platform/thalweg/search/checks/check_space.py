@@ -20,7 +20,10 @@ from thalweg.testing.verdicts import sentence_of
 from thalweg.training.guards.family_code import blaming
 
 SECONDS = 60.0
-"""Time that all checks of a space may take, about; the step that is on its way when it ends is finished."""
+"""Time that all checks of a space may take, about; the step that is on its way when it ends is finished.
+
+What a search prepares before it starts, such as a synthetic data set, does not count.
+"""
 
 Check: TypeAlias = Callable[[Examined, Deadline], Judgement]
 
@@ -56,6 +59,8 @@ def judgements(examined: Examined, seconds: float = SECONDS) -> Iterator[Judgeme
             found = Judgement(check=name, is_reached=False)
         else:
             found = _judged(name, check, examined, deadline.share(ratio))
+        if name == "start":
+            deadline = Deadline(deadline.left + found.seconds)
         if found.faults or not found.is_reached:
             lost.add(name)
         yield found

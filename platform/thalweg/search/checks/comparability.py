@@ -12,9 +12,10 @@ from torch import nn
 from thalweg.contract import Batch, Outputs, Task
 from thalweg.errors import ThalwegError
 from thalweg.search.checks.covering import covering
-from thalweg.search.checks.draws import Draw, varied
+from thalweg.search.checks.draws import Draw, varied, with_choice
 from thalweg.search.checks.examined import ALONE, Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
+from thalweg.search.domains import Record
 from thalweg.training.evaluation import evaluate_split
 from thalweg.training.guards.family_code import blaming
 from thalweg.wording import counted, some
@@ -84,7 +85,11 @@ class FrozenScorer:
 
 
 def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
-    """Scores one model for each parameter that is changed alone, in configurations that cover the space."""
+    """Scores one model under changed parameters, in configurations that cover the space.
+
+    All parameters are changed at once. Only if that moves the score, or the model does not fit, are they divided to
+    find the one that does it.
+    """
     faults: dict[str, str] = {}
     reading: dict[str, None] = {}
     fitting: dict[str, None] = {}
@@ -125,11 +130,29 @@ def _skipped(left: frozenset[Any] | None) -> tuple[str, ...]:
 def _compared(
     examined: Examined, scorer: FrozenScorer, draw: Draw, deadline: Deadline
 ) -> Iterator[tuple[str, Comparison, Score]]:
-    for name in draw.params:
-        for other in varied(examined.space, draw, name):
-            if deadline.has_passed:
-                return
-            yield name, *scorer.compare(other)
+    values = {
+        name: [other.params[name] for other in varied(examined.space, draw, name)] for name in draw.params
+    }
+    for turn in range(max(map(len, values.values()), default=0)):
+        changes = {name: found[turn] for name, found in values.items() if turn < len(found)}
+        yield from _divided(examined, scorer, draw, changes, deadline)
+
+
+def _divided(
+    examined: Examined, scorer: FrozenScorer, draw: Draw, changes: Mapping[str, Record], deadline: Deadline
+) -> Iterator[tuple[str, Comparison, Score]]:
+    """Yields what each of some changes does: all at once if they do nothing together, else by halves."""
+    if deadline.has_passed:
+        return
+    other = with_choice(examined.space, draw, changes)
+    if other is not None and changes.items() <= other.params.items():
+        comparison, score = scorer.compare(other)
+        if comparison == "same" or len(changes) == 1:
+            yield from ((name, comparison, score) for name in changes)
+            return
+    names = list(changes)
+    for half in (names[: len(names) // 2], names[len(names) // 2 :]) if len(names) > 1 else ():
+        yield from _divided(examined, scorer, draw, {name: changes[name] for name in half}, deadline)
 
 
 def _fault(examined: Examined, name: str, values: str) -> str:

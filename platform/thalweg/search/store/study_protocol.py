@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
 from thalweg.errors import StudyError, TrialError
 from thalweg.search.store.definition import any_trained
@@ -103,12 +104,21 @@ class StudyCode:
                     f"{told}; give the new study another name with --study, or continue it with "
                     "--accept-code-change, which is recorded"
                 )
-            number = len(self._study.get_trials(deepcopy=False))
+            number = _next_to_train(self._study)
             before = {name: known["modules"].get(name) for name in changed}
             now_of = {name: now.get(name) for name in changed}
             changes.append({"from_trial": number, "modules": now_of, "before": before})
             yield f"trials from {number} on run other code, {told}; recorded"
         self._study.set_user_attr(CODE, {"modules": dict(now), "changes": changes})
+
+
+def _next_to_train(study: optuna.Study) -> int:
+    """Returns the number from which on trials run the code of the session that begins.
+
+    Trials that wait have a number, but run that code: those that a study begins with, and those that go on.
+    """
+    begun = (trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING)
+    return max((trial.number + 1 for trial in begun), default=0)
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

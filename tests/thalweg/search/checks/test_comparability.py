@@ -35,7 +35,7 @@ def patch(monkeypatch: pytest.MonkeyPatch) -> Patch:
 
 
 def judged(examine: Examine) -> Judgement:
-    return judge_comparability(examine(small), Deadline(60))
+    return judge_comparability(examine(small), Deadline(600))
 
 
 def test_a_fixed_protocol_passes(examine: Examine) -> None:

@@ -26,7 +26,7 @@ def parameters(width: int) -> int:
 
 def test_the_smallest_and_the_largest_configuration_are_probed(examine: Examine) -> None:
     examined = examine(widths)
-    found = judge_cost(examined, Deadline(60))
+    found = judge_cost(examined, Deadline(600))
     smallest, largest = found.numbers["smallest"], found.numbers["largest"]
     assert (smallest["num_parameters"], largest["num_parameters"]) == (parameters(8), parameters(16))
     assert largest["memory_mib"] > smallest["memory_mib"] > parameters(8) * 16 / 2**20
@@ -39,7 +39,7 @@ def test_the_smallest_and_the_largest_configuration_are_probed(examine: Examine)
 
 def test_checkpoints_of_trials_that_may_be_promoted_take_space(examine: Examine) -> None:
     """Of 12 trials, at most 12 / 3 + 12 / 9 + ... = 6 wait with one."""
-    found = judge_cost(examine(widths, num_trials=12, scheduler="promotion"), Deadline(60))
+    found = judge_cost(examine(widths, num_trials=12, scheduler="promotion"), Deadline(600))
     assert found.numbers["disk_mib"] == pytest.approx((7 + 6) * parameters(16) * 16 / 2**20)
 
 

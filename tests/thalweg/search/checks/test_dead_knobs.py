@@ -110,14 +110,14 @@ def space_of(**knobs: Any) -> Callable[[Trial], Knots]:
 @pytest.mark.slow
 def test_a_warm_up_that_is_shorter_than_a_step_is_dead(examine: Examine) -> None:
     short = examine(space_of(warmup_ratio=(1e-6, 1e-3), lr_schedule="constant"))
-    found = judge_dead_knobs(short, Deadline(60))
+    found = judge_dead_knobs(short, Deadline(600))
     assert named(found.faults, "nothing in any") == {"warmup_ratio"}
     longer = examine(space_of(warmup_ratio=(1e-6, 0.1), lr_schedule="constant"))
-    assert not judge_dead_knobs(longer, Deadline(60)).faults
+    assert not judge_dead_knobs(longer, Deadline(600)).faults
 
 
 def test_a_knob_that_acts_at_the_end_of_a_schedule_alone_is_alive(examine: Examine) -> None:
-    assert not judge_dead_knobs(examine(space_of(min_lr_ratio=(0.0, 1e-4))), Deadline(60)).faults
+    assert not judge_dead_knobs(examine(space_of(min_lr_ratio=(0.0, 1e-4))), Deadline(600)).faults
 
 
 @pytest.mark.slow
@@ -128,7 +128,7 @@ def test_a_knob_that_numbers_alone_leave_no_room_is_a_warning(examine: Examine) 
             late_begin=begin, weights={"smooth": trial.suggest_float("smooth", 0.1, 1.0)}
         )
 
-    found = judge_dead_knobs(examine(space, first_trials=({"late_begin": 1.0},)), Deadline(60))
+    found = judge_dead_knobs(examine(space, first_trials=({"late_begin": 1.0},)), Deadline(600))
     assert not found.faults
     (warning,) = found.warnings
     assert "got smooth, which changes nothing in some configurations, such as with late_begin = 1;" in warning
@@ -151,9 +151,9 @@ def test_a_configuration_that_cannot_train_is_told(examine: Examine, monkeypatch
             raise ConfigError(f"width must be 8, got {task.config.width}")
         return Net(task.config)
 
-    assert not judge_dead_knobs(examine(space), Deadline(60)).faults
+    assert not judge_dead_knobs(examine(space), Deadline(600)).faults
     monkeypatch.setattr(KnotsTask, "build", narrow)
-    (fault,) = judge_dead_knobs(examine(space), Deadline(60)).faults
+    (fault,) = judge_dead_knobs(examine(space), Deadline(600)).faults
     assert (
         fault
         == "every configuration must train, got one that does not with width=16: width must be 8, got 16"

@@ -80,7 +80,7 @@ def keep(live: Live, report: Report) -> None:
 def note_switch(live: Live, report: Report) -> None:
     """Records what it cost to take up a trial that goes on from a checkpoint, at its first new report.
 
-    Before that one, a lane repeats the report of the checkpoint, with timings of then.
+    Before that one, a lane repeats the report of the checkpoint, without timings of training.
     """
     if live.goes_on and "prepare_s" in report.timings:
         live.trial.set_user_attr(SWITCH_S, round(report.timings["prepare_s"], 3))
