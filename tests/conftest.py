@@ -1,6 +1,7 @@
 """What all tests share: a quiet, reproducible environment and one real Ray."""
 
 import atexit
+import collections
 import functools
 import gc
 import logging
@@ -184,6 +185,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Sche
             return _process_of(config.rootpath / module) + (of_family[1] if of_family else "")
 
     return OneRay(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts modules with many slow tests first where several processes share them, so that all end at the same time.
+
+    What shares the one Ray takes longest and begins before them.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    slow = collections.Counter(item.path for item in items if any(map(item.get_closest_marker, _LONG)))
+    items.sort(key=lambda item: (_process_of(item.path) != "ray", -slow[item.path]))
+
+
+_LONG = ("slow", "integration")
 
 
 @functools.cache
