@@ -87,6 +87,7 @@ def opened(subject: Subject) -> Opened:
     return subject.task, subject.data
 
 
+@pytest.mark.slow
 def test_splits_share_no_day_or_place(opened: Opened) -> None:
     task, data = opened
     if isinstance(task, KnowsOrigins):
@@ -141,6 +142,7 @@ def test_it_passes_the_checks_of_every_family(subject: Subject, check: Callable[
     check(subject)
 
 
+@pytest.mark.slow
 def test_a_model_is_built_without_data_and_without_memory(family: discovery.Family) -> None:
     for preset in family.presets.values():
         with torch.device("meta"):
