@@ -1,6 +1,7 @@
 """What all tests share: a quiet, reproducible environment and one real Ray."""
 
 import atexit
+import collections
 import functools
 import gc
 import logging
@@ -151,12 +152,14 @@ def _leave_imports_out_of_collections(num_modules: int) -> None:
     """Leaves all that lives out of later collections: hundreds of thousands of objects, a million in the whole suite.
 
     Each engine that is released, and each start of ZeRO 3, makes a collection, which takes up to half a second else.
+    Where tests let no collections happen, nothing need be left out of them.
 
     Args:
         num_modules: Number of imported modules; as long as it stays there is nothing to do.
     """
-    gc.collect()
-    gc.freeze()
+    if gc.isenabled():
+        gc.collect()
+        gc.freeze()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -184,6 +187,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Sche
             return _process_of(config.rootpath / module) + (of_family[1] if of_family else "")
 
     return OneRay(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts modules with many slow tests first where several processes share them, so that all end at the same time.
+
+    What shares the one Ray takes longest and begins before them.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    slow = collections.Counter(item.path for item in items if any(map(item.get_closest_marker, _LONG)))
+    items.sort(key=lambda item: (_process_of(item.path) != "ray", -slow[item.path]))
+
+
+_LONG = ("slow", "integration")
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -27,5 +28,6 @@ class Bounds:
         return _plain(text) in {_plain(name) for name in (self.unit, *self.spellings)}
 
 
+@lru_cache(1024)  # each configuration that is validated asks for the same few names
 def _plain(text: str) -> str:
     return re.sub(r"[\s.^*_]", "", text.casefold())

@@ -171,6 +171,7 @@ def test_programs_read_the_same(run: Run, toys: None) -> None:
     assert found["settled_by"] is None and found["verdicts"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of SQLAlchemy, by MLflow
 def test_pictures_are_kept_with_the_study(run: Run, toys: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from thalweg.tracking import additions, address

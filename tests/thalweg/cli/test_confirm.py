@@ -115,6 +115,7 @@ def test_a_study_is_confirmed_look_by_look(run: Callable[..., Result], toys: Stu
     assert f"trial {champion.number} loses to zero" in on_test
 
 
+@pytest.mark.slow
 def test_its_files_say_what_the_terminal_says(run: Callable[..., Result], toys: StudyRecord) -> None:
     result = _confirm(run, "--yes", "--seeds", "3", "--json")
     found = json.loads(result.stdout)["validation"]

@@ -19,7 +19,13 @@ raise SystemExit("went on")
 
 @pytest.mark.parametrize(
     ("library", "words"),
-    [("typer", ["--help"]), ("torch", ["search", "spaces.toys"]), ("torch", ["train", "spaces.toys"])],
+    [
+        ("typer", ["--help"]),
+        *(
+            pytest.param("torch", [command, "spaces.toys"], marks=pytest.mark.slow)
+            for command in ("search", "train")
+        ),
+    ],
 )
 def test_ctrl_c_ends_a_command_while_it_imports_libraries(
     tmp_path: Path, library: str, words: list[str]

@@ -19,6 +19,8 @@ EDGES = ((0, 2), (3, 1), (2, 3))
 ALL = torch.ones(2, 4, dtype=torch.bool)
 SOME = torch.tensor([[True, True, False, True], [False, True, True, True]])
 
+of_geometric = pytest.mark.slow  # which takes more than a second to be imported
+
 
 @pytest.fixture(scope="module")
 def layers() -> Any:
@@ -36,6 +38,7 @@ def both_ways(edges: Any, present: Tensor) -> Tensor:
     return torch.tensor([*kept, *((other, one) for one, other in kept)]).T.reshape(2, -1)
 
 
+@of_geometric
 @pytest.mark.parametrize("present", [ALL, SOME])
 def test_a_graph_convolution_is_that_of_pytorch_geometric(layers: Any, present: Tensor) -> None:
     layer, tokens = GraphConvolution(6), torch.randn(2, 4, 6)
@@ -47,6 +50,7 @@ def test_a_graph_convolution_is_that_of_pytorch_geometric(layers: Any, present: 
         torch.testing.assert_close(found[sample, present[sample]], expected[present[sample]])
 
 
+@of_geometric
 def test_a_graph_convolution_with_learned_edges_is_that_of_pytorch_geometric(layers: Any) -> None:
     layer, tokens, edges = GraphConvolution(6), torch.randn(2, 4, 6), EdgeWeights(4, None)
     assert edges.logits is not None
@@ -60,6 +64,7 @@ def test_a_graph_convolution_with_learned_edges_is_that_of_pytorch_geometric(lay
         torch.testing.assert_close(found[sample], other(tokens[sample], pairs, weights))
 
 
+@of_geometric
 @pytest.mark.parametrize("num_heads", [1, 3])
 @pytest.mark.parametrize("present", [ALL, SOME])
 def test_a_graph_attention_is_that_of_pytorch_geometric(layers: Any, present: Tensor, num_heads: int) -> None:

@@ -46,6 +46,7 @@ def searched(make_trial: Callable[..., TrialRecord], make_record: Make) -> Calla
     return study
 
 
+@pytest.mark.slow
 def test_what_decides_is_shown_and_what_does_nothing_is_not(searched: Callable[[int], StudyRecord]) -> None:
     found = importance_of(searched(60))
     assert found.parameters[0].name == "lr" and "lr" in found.shown

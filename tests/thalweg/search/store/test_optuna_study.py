@@ -204,6 +204,7 @@ def test_first_trials_come_first_and_only_once(make_space: Make, open_ledger: Op
     assert ask(ledger).params["x"] not in (0.5, -0.5)
 
 
+@pytest.mark.slow
 def test_a_conditional_parameter_is_asked_only_where_it_counts(ledger: Ledger) -> None:
     for _ in range(20):
         ledger.complete(run_trial(ledger).number)
@@ -393,6 +394,7 @@ def test_a_study_of_somebody_else_is_refused(make_space: Make, open_ledger: Open
         open_ledger(make_space(), storage=url)
 
 
+@pytest.mark.slow
 def test_a_database_holds_a_study_as_well_as_a_journal(
     make_space: Make, open_ledger: Open, tmp_path: Path
 ) -> None:
@@ -461,6 +463,7 @@ def test_a_trials_folder_is_kept_while_its_successor_lives_on_a_newer_checkpoint
     assert expendable(ledger.read(), 1) == []
 
 
+@pytest.mark.slow
 def test_a_database_study_that_is_driven_elsewhere_is_refused(
     make_space: Make, open_ledger: Open, tmp_path: Path
 ) -> None:

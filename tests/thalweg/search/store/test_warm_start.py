@@ -333,6 +333,7 @@ def test_the_records_say_trial_value_samples_and_hash(
     assert point.sentence() == "starts from toys, trial 0: mse 0.4322"
 
 
+@pytest.mark.slow
 def test_a_shared_database_holds_the_studies_to_start_from(finish: Finish, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'studies.db'}"
     finish(storage=storage)

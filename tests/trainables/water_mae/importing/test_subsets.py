@@ -115,11 +115,10 @@ def test_from_files_to_the_best_trial_and_its_pictures(
     lab.mkdir()
     (lab / "space.py").write_text(SPACE.format(preset=preset))
     monkeypatch.syspath_prepend(str(tmp_path))
+    study = (f"{lab.name}.space", "--output", runs, "--data", root, "--tracking-uri", uri)
     with local_lanes():
-        command("search", f"{lab.name}.space", "--output", runs, "--data", root, "--tracking-uri", uri)
-    best = command(
-        "best", f"{lab.name}.space", "--output", runs, "--data", root, "--tracking-uri", uri, "--pictures"
-    )
+        command("search", *study, "--no-pictures")  # of the best trial below
+    best = command("best", *study, "--pictures")
     assert all(f"skill_{row.name}" in best for row in CASES[case][0])
     drawn = {path.name for path in (runs / f"{lab.name}.space" / "pictures").rglob("*.png")}
     assert {f"maps_{row.name}.png" for row in CASES[case][0]} <= drawn
