@@ -10,7 +10,10 @@ is checked before any time is read. The arms take turns, round after round, each
   control     no framework at all: the same trials in a loop of one warm process, which is the limit
 
 The marginal cost of a trial is the slope between the end of trial N and the end of trial 4N; the session's start is
-told beside it. Run alone on the machine:  python benchmarks/trial_overhead.py [--quick] [--json FILE]
+told beside it. How much of a study's wall time is spent in steps is measured on trials whose steps take 5 s, by the
+time of a step in the control; told is the least share of all rounds.
+
+Run alone on the machine:  python benchmarks/trial_overhead.py [--quick] [--rounds N] [--json FILE]
 """
 
 import argparse
@@ -33,8 +36,12 @@ from benchmarks.figures import tell
 
 ROOT = Path(__file__).resolve().parent.parent
 EVALUATIONS = (16, 32)
+BATCH = 8
 TRIALS = {"nested": 1, "reused": 10, "subprocess": 2, "thalweg": 10, "control": 10}  # N; each arm runs 4N
 ARMS = tuple(TRIALS)
+LONG_S = 5.0
+SETTLED, TIMED = 256, 2048
+"""Samples before a step is timed, and samples over which it is."""
 
 
 @dataclass
@@ -49,6 +56,7 @@ class Timing:
         values: Objective of each trial, in order.
         training_share: Share of the steady wall time spent in training steps; only where asked for.
         lane_s: From a running Ray to a warm lane.
+        step_s: Seconds of a training step; only of the control.
     """
 
     start_s: float
@@ -58,6 +66,7 @@ class Timing:
     values: list[float]
     training_share: float = 0.0
     lane_s: float = 0.0
+    step_s: float = 0.0
 
 
 class Meter:
@@ -104,7 +113,7 @@ def order(number: int, folder: str, evaluations: tuple[int, ...] = EVALUATIONS) 
 
 def config(number: int) -> dict[str, Any]:
     """Returns the configuration of a trial: the learning rate tells trials apart."""
-    return {"optimization": {"lr": 1e-3 * (1 + number % 100), "batch_size": 8, "warmup_ratio": 0.1}}
+    return {"optimization": {"lr": 1e-3 * (1 + number % 100), "batch_size": BATCH, "warmup_ratio": 0.1}}
 
 
 def train(number: int, folder: str, world: Any, cache: Any) -> float:
@@ -130,7 +139,19 @@ def control(num_trials: int, folder: str) -> Timing:
     for number in range(4 * num_trials):
         values.append(train(number, folder, world, cache))
         meter.trial_ended()
-    return meter.timing(num_trials, values)
+    timing = meter.timing(num_trials, values)
+    timing.step_s = step_seconds(folder, world, cache)
+    return timing
+
+
+def step_seconds(folder: str, world: Any, cache: Any) -> float:
+    """Returns the seconds of a training step between evaluations; a short trial's are mostly those of other work."""
+    from thalweg.training.session import Session
+
+    session = Session(order(4 * TRIALS["control"], folder, (SETTLED, SETTLED + TIMED)), world, cache)
+    timings = session.advance(session.advance(0).samples).timings
+    session.close()
+    return float(timings["train_s"]) * BATCH / TIMED
 
 
 def subprocesses(num_trials: int, folder: str) -> Timing:
@@ -288,7 +309,7 @@ def run_arm(arm: str, num_trials: int, folder: str) -> Mapping[str, Any]:
         from thalweg.training.session import DataCache
 
         return {"value": train(num_trials, folder, join(), DataCache())}
-    if arm == "long":  # trials of about 5 s
+    if arm == "long":  # so many samples in each trial
         return asdict(thalweg(1, folder, evaluations=4, samples=num_trials))
     arms: dict[str, Callable[[int, str], Timing]] = {
         "nested": nested,
@@ -360,8 +381,15 @@ def figures(timings: Mapping[str, list[Timing]], long: list[Timing]) -> list[dic
     add("reused / thalweg", below, "1", "above 1", below > 1)
     lane = median("thalweg", "lane_s")
     add("thalweg: start of a lane, from a running Ray", lane, "s", "below 25", lane < 25)
-    share = statistics.median(timing.training_share for timing in long)
-    add("thalweg: share of wall time in training, trials of 5 s", share, "1", "at least 0.95", share >= 0.95)
+    share = min(timing.training_share for timing in long)
+    add("thalweg: wall time of a trial with 5 s of steps", statistics.median(t.trial_s for t in long), "s")
+    add(
+        "thalweg: share of it in training, the least of all rounds",
+        share,
+        "1",
+        "at least 0.95",
+        share >= 0.95,
+    )
     return rows
 
 
@@ -386,8 +414,10 @@ def main() -> None:
         for arm in ARMS:
             timings[arm].append(session(arm, TRIALS[arm]))
             print(f"round {number + 1} {arm}: {timings[arm][-1].trial_s:.3f} s per trial", file=sys.stderr)
-        step_s = timings["control"][-1].trial_s / (EVALUATIONS[-1] / 8)
-        long.append(session("long", 8 * round(5.0 / step_s / 8) * 8))
+        num_steps = 8 * round(LONG_S / timings["control"][-1].step_s / 8)
+        long.append(session("long", BATCH * num_steps))
+        told = f"{long[-1].training_share:.3f} of {long[-1].trial_s:.1f} s"
+        print(f"round {number + 1} thalweg: {told} in training", file=sys.stderr)
     check_equal(timings)
     rows = figures(timings, long)
     tell(rows, args.json)

@@ -22,7 +22,7 @@ from thalweg.stage_contract import (
     Stage,
     StageLoss,
 )
-from thalweg.training.engine import eager_optimizers, half_precision, sync_batch_norm, zero3
+from thalweg.training.engine import eager_optimizers, half_precision, one_worker, sync_batch_norm, zero3
 from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.engine.quiet_deepspeed import deepspeed
 from thalweg.training.guards.returned import scalars, tensors
@@ -176,6 +176,7 @@ def start(module: TaskModule, stage: Stage, knobs: Optimization, layout: Layout)
         dist_init_required=False,
     )
     half_precision.settle(engine)
+    one_worker.settle(engine)
     return engine
 
 
