@@ -275,8 +275,8 @@ def fp16_everywhere() -> Iterator[None]:
 def ray_address() -> Iterator[str]:
     """Starts a Ray of its own with 4 logical CPUs and yields its address; stops only what it started.
 
-    The dashboard process is part of it: without it Ray's state API does not answer, and Ray Train then leaves
-    its placement groups behind. RAY_ADDRESS points every client at this Ray, whatever else runs here.
+    The dashboard process is part of it: without it Ray's state API, which tests ask, does not answer. RAY_ADDRESS
+    points every client at this Ray, whatever else runs here.
     """
     import ray
 

@@ -230,6 +230,7 @@ def test_private_interfaces_of_ray_and_optuna_are_reached_for_in_modules_of_thei
     knowing = users_of(re.compile(r"(ray|optuna)\b"))
     assert {path.name for path in of_thalweg() if dotted(path) in knowing and reached_for(path)} <= {
         "private_ray.py",
+        "private_torch.py",
         "private_train.py",
         "private_optuna.py",
     }

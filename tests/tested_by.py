@@ -78,6 +78,7 @@ TESTED_BY = {
     "preparation": "test_store",
     "presets": "test_train_one",
     "private_optuna": "test_optuna_study",
+    "private_torch": "test_lane",
     "private_train": "test_lane",
     "proposals": "test_contract_of_trials",
     "protocol": "test_metrics_of_families",

@@ -1,6 +1,5 @@
 """Lanes on real Ray Train workers with real DeepSpeed."""
 
-import contextlib
 import json
 import os
 import re
@@ -17,13 +16,14 @@ import psutil
 import pytest
 import ray
 from ray import tune
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from ray.util.state import list_actors
 
-from thalweg.errors import LaneDiedError
-from thalweg.lanes import causes_of_death, private_train
+from thalweg.lanes import causes_of_death
 from thalweg.lanes.lane import Lane, LaneSettings
 from thalweg.lanes.resources import Gang
 from thalweg.lanes.trainable import LaneTrainable
+from thalweg.search.tune_adapters import booking
 from thalweg.training.messages import Refusal, Report, TrialOrder
 
 # Ray warns of its own deprecations while it starts a trainer, which happens in this process here.
@@ -65,57 +65,70 @@ def _train(lane: Lane, order: TrialOrder) -> list[Report]:
     return reports
 
 
+@pytest.mark.timeout(300)
 def test_a_lane_that_is_late_says_why_ends_its_process_and_leaves_nothing_booked(
     ray_address: str, tmp_path: Path
 ) -> None:
     before = _booked()
-    lane = _late_lane(tmp_path)
-    with pytest.raises(LaneDiedError, match=r"workers must be up within 0 s"):
-        ray.get(lane.train.remote(), timeout=240)
-    with pytest.raises(ray.exceptions.RayActorError):
-        for _ in range(60):
-            with contextlib.suppress(LaneDiedError):
-                ray.get(lane.train.remote(), timeout=240)
-            time.sleep(1)
+    gang = Gang(1, 3, 0)  # two of them would not fit at a time
+    trainable = tune.with_parameters(LaneTrainable, settings=_settings(gang, tmp_path, start_timeout_s=0.0))
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, booking(gang)),
+        param_space={"number": 0, "config": {}},
+        run_config=tune.RunConfig(
+            name="late",
+            storage_path=str(tmp_path),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=1),
+        ),
+    )
+    (result,) = tuner.fit()
+    assert "workers must be up within 0 s" in str(result.error)
     _until(lambda: _booked() <= before)
 
 
-def test_a_lane_that_is_killed_while_its_workers_start_leaves_nothing_booked(
+@pytest.mark.timeout(300)
+def test_a_lane_is_three_processes_of_which_only_the_worker_imports_torch(
     ray_address: str, tmp_path: Path
 ) -> None:
-    before = _booked()
-    lane = _late_lane(tmp_path)
-    assert all(re.match(r"lane-\w+/", name) for name in _booked() - before)
-    ray.kill(lane)
-    _until(lambda: _booked() <= before)
+    before = _actors()
+    gang = Gang(1, 1, 0)
+    group = ray.util.placement_group([gang.bundle])
+    placed = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)
+    trainable = tune.with_parameters(LaneTrainable, settings=_settings(gang, tmp_path))
+    order = _order(tmp_path, "")
+    lane: Any = ray.remote(num_cpus=0, scheduling_strategy=placed)(trainable).remote(
+        config={"number": 0, "config": order.config}
+    )
+    assert "answer" in ray.get(lane.train.remote(), timeout=240)
+    started = {actor: kind for actor, kind in _actors().items() if actor not in before}
+    assert sorted(started.values())[:2] == ["Channel", "RayTrainWorker"]
+    assert len(started) == 3  # and the trainable, to whose class Tune gives another name
+    channel = ray.get(lane.__ray_call__.remote(lambda self: self._lane._channel))
+    (worker,) = map(ray.cloudpickle.loads, ray.get(channel.silence.remote()).workers)
+    trainable, channel, worker = (
+        set(ray.get(actor.__ray_call__.remote(lambda self: list(__import__("sys").modules))))
+        for actor in (lane, channel, worker)
+    )
+    heavy = {"torch", "deepspeed", "mlflow", "optuna"}
+    assert heavy & trainable == set()
+    assert {*heavy, "pandas", "ray.train"} & channel == set()
+    assert heavy & worker == {"torch", "deepspeed"}
+    assert {"torch._dynamo", "sympy"} & worker == set()
+    ray.util.remove_placement_group(group)  # as Tune does once a lane's process has ended
+    _until(lambda: not (_actors().keys() & started.keys()))
 
 
-def test_a_lane_frees_what_one_of_its_name_has_left(ray_address: str) -> None:
-    for name in ("lane-9/first", "lane-9/second", "lane-90/other"):
-        ray.get(ray.util.placement_group([{"memory": 1}], name=name).ready())
-    private_train.free("lane-9")
-    assert {name for name in _booked() if name.startswith("lane-9")} == {"lane-90/other"}
-    private_train.free("lane-90")
-
-
-def _late_lane(directory: Path) -> Any:
-    """Starts a lane whose workers are late at once; returns it once it has booked and Ray's clean-up is up."""
-    before, cleaners = _booked(), _cleaners()
-    settings = LaneSettings(
-        gang=Gang(1, 1, 0),
+def _settings(gang: Gang, directory: Path, **more: Any) -> LaneSettings:
+    return LaneSettings(
+        gang=gang,
         family="families.toy",
         metric="mse",
         evaluations=EVALUATIONS,
         data_root=str(directory),
         directory=str(directory),
-        start_timeout_s=0.0,
+        **more,
     )
-    lane = ray.remote(num_cpus=0)(tune.with_parameters(LaneTrainable, settings=settings)).remote(
-        config={"number": 0, "config": {}}
-    )
-    _until(lambda: _booked() - before and _cleaners() - cleaners)
-    time.sleep(1)  # what was sent to the clean-up before it was up has arrived
-    return lane
 
 
 def _booked() -> set[str]:
@@ -124,9 +137,10 @@ def _booked() -> set[str]:
     return {group["name"] for group in groups if group["state"] != "REMOVED"}
 
 
-def _cleaners() -> set[str]:
-    alive = list_actors(filters=[("class_name", "=", "PlacementGroupCleaner"), ("state", "=", "ALIVE")])
-    return {actor["actor_id"] for actor in alive}
+def _actors() -> dict[str, str]:
+    """Returns the names of the classes of all actors that are alive, by identity."""
+    alive = list_actors(filters=[("state", "=", "ALIVE")], limit=1000, raise_on_missing_output=False)
+    return {actor["actor_id"]: actor["class_name"] for actor in alive}
 
 
 def _until(condition: Callable[[], object]) -> None:
@@ -137,15 +151,7 @@ def _until(condition: Callable[[], object]) -> None:
 
 
 def _lane(num_workers: int, directory: Path) -> Iterator[tuple[Lane, list[int]]]:
-    settings = LaneSettings(
-        gang=Gang(num_workers, 1, 0),
-        family="families.toy",
-        metric="mse",
-        evaluations=EVALUATIONS,
-        data_root=str(directory),
-        directory=str(directory),
-        max_restarts=5,
-    )
+    settings = _settings(Gang(num_workers, 1, 0), directory, max_restarts=5)
     lane = Lane(settings, f"lane-{num_workers}")
     workers = lane.wait_until_ready()
     yield lane, [worker.process for worker in workers]
@@ -203,14 +209,6 @@ def test_two_workers_equal_one_to_rounding(
     two = _train(double[0], _order(tmp_path, "two", opt={"zero_stage": zero_stage}))
     for report, other in zip(one, two, strict=True):
         assert other.metrics == pytest.approx(report.metrics, rel=1e-5)
-
-
-def test_no_process_waits_for_data_sets_of_ray(double: tuple[Lane, list[int]]) -> None:
-    from ray.util.state import list_actors
-
-    kinds = {actor.class_name for actor in list_actors(limit=1000, raise_on_missing_output=False)}
-    assert "RayTrainWorker" in kinds
-    assert "DatasetManager" not in kinds
 
 
 @pytest.mark.timeout(300)

@@ -74,13 +74,13 @@ class Silence:
         seconds: Seconds since the last heartbeat; None while there is no group, such as between two.
         longest: Longest time between two heartbeats during work so far, in seconds.
         starting: Whether the group is not up yet.
-        workers: Handles of the workers' actors.
+        workers: Pickled handles of the workers' actors.
     """
 
     seconds: float | None
     longest: float = 0.0
     starting: bool = False
-    workers: tuple[Any, ...] = ()
+    workers: tuple[bytes, ...] = ()
 
 
 Answer = Ready | Report | Refusal
@@ -106,7 +106,7 @@ class Channel:
         self._started = False
         self._lost: Restarted | list[Any] | None = None
         self._said: dict[int, str] = {}
-        self._entered: dict[int, Any] = {}
+        self._entered: dict[int, bytes] = {}
         self._starting = True
         self._heard = self._clock()
         self._longest = 0.0
@@ -167,12 +167,12 @@ class Channel:
         if group == self._group and self._busy:
             self._lost = [refusal]
 
-    async def enter(self, rank: int, worker: Any) -> None:
+    async def enter(self, rank: int, worker: bytes) -> None:
         """Registers a worker that begins to start.
 
         Args:
             rank: Rank of the worker.
-            worker: Handle of its actor, by which it can be killed.
+            worker: Pickled handle of its actor, by which it can be killed.
         """
         self._hear()
         self._entered[rank] = worker

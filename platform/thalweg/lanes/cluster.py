@@ -18,13 +18,13 @@ from thalweg.lanes import private_ray
 from thalweg.lanes.shipment import shipped
 
 _START_S = 300
-"""Longest time that the node and the dashboard of a busy machine may take to start."""
+"""Longest time that the node of a busy machine may take to start."""
 
 # Read when ray is imported or started, so they are set before either.
 _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker that booked no GPU must not see, and use, all of them
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables; the study prints its own
-    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(_START_S),
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(_START_S),  # its process starts without its pages too
     "RAY_DEDUP_LOGS": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run` Ray would install everything again for its workers
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a dead worker is seen
@@ -109,8 +109,7 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
-                include_dashboard=True,  # Train's placement-group cleaner asks the state API, which lives there
-                dashboard_host="127.0.0.1",
+                include_dashboard=False,  # ten processes of web pages that nobody has asked for
                 log_to_driver=False,
                 logging_level=logging.WARNING,
                 _temp_dir=temporary,

@@ -19,7 +19,8 @@ def enter(settings: dict[str, Any]) -> None:
     Args:
         settings: ``channel``, the actor, and what `work` takes.
     """
-    me = ray.get_runtime_context().current_actor
+    # As bytes: to receive it as it is, the channel's process would import all of Ray Train.
+    me = ray.cloudpickle.dumps(ray.get_runtime_context().current_actor)  # type: ignore[no-untyped-call]
     ray.get(settings["channel"].enter.remote(train.get_context().get_world_rank(), me))
     from thalweg.lanes.worker import work
 

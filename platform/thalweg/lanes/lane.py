@@ -12,13 +12,14 @@ from typing import Any
 
 import ray
 from ray import train
-from ray.train.torch import TorchConfig, TorchTrainer
 
 from thalweg.errors import LaneDiedError
-from thalweg.lanes import causes_of_death, private_train
+from thalweg.lanes import causes_of_death
 from thalweg.lanes.channel import Channel, Command, Restarted, Silence
 from thalweg.lanes.entrance import Coroner, enter
 from thalweg.lanes.micro_batches import FittingMicroBatches
+from thalweg.lanes.private_torch import TorchGroup
+from thalweg.lanes.private_train import LaneTrainer
 from thalweg.lanes.resources import Gang
 from thalweg.study_folder import StudyFolder
 from thalweg.training.messages import Refusal, Report, TrialOrder
@@ -88,24 +89,22 @@ class Lane:
         self._micro_batches = FittingMicroBatches()
         self._ended = ""  # why this lane has ended its own workers
         self._details = ""
-        private_train.name_this_cluster()
-        private_train.free(name)
         self._error: BaseException | None = None
         self._channel: Any = ray.remote(num_cpus=0)(Channel).remote(settings.gang.num_workers)
         trainer = self._trainer(name)
         self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True, name=name)
         self._thread.start()
 
-    def _trainer(self, name: str) -> TorchTrainer:
+    def _trainer(self, name: str) -> LaneTrainer:
         gang = self._settings.gang
-        trainer = TorchTrainer(
+        return LaneTrainer(
             enter,
             train_loop_config={
                 "channel": self._channel,
                 "num_threads": max(int(gang.cpus), 1),
                 "traces": str(self._settings.folder.lanes / name),
             },
-            torch_config=TorchConfig(backend="nccl" if gang.gpus else "gloo"),
+            backend_config=TorchGroup(backend="nccl" if gang.gpus else "gloo"),
             scaling_config=train.ScalingConfig(
                 num_workers=gang.num_workers, use_gpu=gang.gpus > 0, resources_per_worker=gang.bundle
             ),
@@ -117,10 +116,8 @@ class Lane:
                 callbacks=[Coroner(self._channel)],  # type: ignore[list-item] # typed as for Ray Train's first version
             ),
         )
-        private_train.adapt(trainer, name)
-        return trainer
 
-    def _fit(self, trainer: TorchTrainer) -> None:
+    def _fit(self, trainer: LaneTrainer) -> None:
         try:
             trainer.fit()
         except BaseException as error:
@@ -219,7 +216,7 @@ class Lane:
         self._ended = f"{_NO_NEWS} for {causes_of_death.in_words(silence.seconds)}"
         ray.get(self._channel.lose.remote({}))
         for worker in silence.workers:
-            ray.kill(worker)
+            ray.kill(ray.cloudpickle.loads(worker))
         return True
 
     def abandon(self) -> None:

@@ -1,91 +1,113 @@
-"""Ray Train's private interfaces, used if there is no public one; a new version of Ray can break this module too."""
+"""Ray Train's private interfaces, used if there is no public one; a new version of Ray can break this module too.
+
+Ray Train runs each worker group with four more processes: a controller, an actor that synchronizes its workers'
+reports, one that frees its resources if the controller dies, and one, for all groups, that asks for machines. A lane
+needs none of them. Its controller runs in the process of its Tune trainable; its workers report to its channel; and
+Tune books its resources, and frees them when the trainable's process ends, for whatever reason.
+"""
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Callable
-from contextlib import suppress
+import asyncio
 from typing import Any
 
 import ray
-from ray.train.v2._internal import constants
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-from ray.train.v2._internal.execution.worker_group import worker_group
-from ray.util.placement_group import get_placement_group, placement_group_table, remove_placement_group
+from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2._internal.execution.worker_group import WorkerGroup, state, worker_group
+from ray.train.v2._internal.execution.worker_group.placement_group_handle import DefaultPlacementGroupHandle
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from ray.util import get_current_placement_group
 
 
-def name_this_cluster() -> None:
-    """Makes Ray Train's clean-up connect to this cluster, however many run on the machine.
+class LaneTrainer(DataParallelTrainer):
+    """Ray Train's trainer, whose `fit` controls the workers in this process, and in this thread, until they end."""
 
-    The actor that removes a dead lane's placement group finds its cluster by RAY_ADDRESS only. Ray Train passes to
-    its actors only the variables on its own list.
-    """
-    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address
-    constants.ENV_VARS_TO_PROPAGATE.add("RAY_ADDRESS")
-
-
-class EarlyCleaner(PlacementGroupCleanerCallback):
-    """Lets a lane's resources be known as its own as soon as they are booked.
-
-    Ray Train's clean-up by itself learns of them once the workers are up: those of a lane that ends before would stay
-    booked for as long as the search lasts. Runs in the process of Ray Train's controller.
-
-    Args:
-        lane: Name of the lane, with which the names of its groups of resources begin.
-    """
-
-    def __init__(self, lane: str) -> None:
-        super().__init__()
-        self._lane = lane
-
-    def before_worker_group_start(self, worker_group_context: Any) -> None:
-        """Has the next group of resources that this process books named and registered."""
-        module: Any = worker_group  # without types of what it imports
-        book: Callable[..., Any] = module.placement_group
-
-        def book_and_register(*args: Any, **kwargs: Any) -> Any:
-            module.placement_group = book
-            booked = book(*args, **{**kwargs, "name": f"{self._lane}/{uuid.uuid4().hex}"})
-            cleaner: Any = self._cleaner
-            if cleaner is not None:
-                # The clean-up takes a second to start, or more on a busy machine, and hears of nothing before. It is
-                # not waited for: what a lane that is killed so early leaves is freed by the one in its place.
-                cleaner.register_placement_group.remote(booked)
-            return booked
-
-        module.placement_group = book_and_register
+    def _initialize_and_run_controller(self, **settings: Any) -> Any:
+        _synchronize_nobody()
+        unused = (DatasetsCallback, PlacementGroupCleanerCallback)
+        callbacks = [callback for callback in settings["callbacks"] if not isinstance(callback, unused)]
+        size: Any = self.scaling_config
+        given = {**settings, "callbacks": callbacks, "scaling_policy": _FixedSize(size)}
+        controller: Any = _LaneController(**given)
+        asyncio.run(controller.run())
+        return controller.get_result()
 
 
-def free(lane: str) -> None:
-    """Frees what a lane of this name that is gone has left booked.
+class _FixedSize(FixedScalingPolicy):
+    """Asks nobody for machines: what a lane needs is asked for before it starts, and then booked by Tune."""
 
-    Args:
-        lane: Name of the lane.
-    """
-    for group in placement_group_table().values():
-        if group["name"].startswith(f"{lane}/") and group["state"] != "REMOVED":
-            with suppress(ValueError):  # Ray Train's own clean-up was faster
-                remove_placement_group(get_placement_group(group["name"]))
+    def after_controller_start(self, train_run_context: Any) -> None:
+        """Starts no actor that would ask."""
+
+    def _maybe_send_resource_request(self) -> None:
+        """Asks nobody."""
 
 
-def adapt(trainer: Any, lane: str) -> None:
-    """Frees what a lane has booked whenever it ends, and starts no manager of Ray's data sets.
+class _LaneWorkers(WorkerGroup):
+    """Workers in the placement group in which this process runs, if it runs in one, and without helper actors."""
 
-    Such a manager is a process of each group of workers; a family opens its data itself.
+    def _create_placement_group(self, *args: Any) -> Any:
+        group = get_current_placement_group()
+        return super()._create_placement_group(*args) if group is None else _Booked(group)
 
-    Args:
-        trainer: A trainer that was given no data set, before it starts.
-        lane: Name of the lane.
-    """
-    create: Callable[[], list[Any]] = trainer._create_default_callbacks
+    @staticmethod
+    def _get_worker_runtime_env(custom_runtime_env: Any) -> Any:
+        """Passes on no variables of this process, so that processes that Ray has started ahead can be used."""
+        return dict(custom_runtime_env)
 
-    def adapted() -> list[Any]:
-        return [
-            EarlyCleaner(lane) if isinstance(callback, PlacementGroupCleanerCallback) else callback
-            for callback in create()
-            if not isinstance(callback, DatasetsCallback)
-        ]
+    def _init_train_context_on_workers(
+        self, workers: Any, sync_actor: Any, train_context_args: dict[str, list[Any]]
+    ) -> None:
+        ray.get(
+            [
+                worker.actor.init_train_context.remote(
+                    train_run_context=self._train_run_context,
+                    distributed_context=worker.distributed_context,
+                    synchronization_actor=None,
+                    storage_context=self._storage_context,
+                    worker_callbacks=self._worker_callbacks_to_propagate,
+                    controller_actor=None,
+                    **{name: values[number] for name, values in train_context_args.items()},
+                )
+                for number, worker in enumerate(workers)
+            ]
+        )
+        self._decorate_worker_log_file_paths(workers)
 
-    trainer._create_default_callbacks = adapted
+    def set_required_barrier_ranks(self, ranks: Any) -> bool:
+        """Returns that no worker is kept waiting by another one's report."""
+        return False
+
+
+class _LaneController(TrainController):
+    worker_group_cls = _LaneWorkers
+
+
+class _Booked(DefaultPlacementGroupHandle):
+    """A placement group that somebody else has booked and will free."""
+
+    def shutdown(self) -> None:
+        """Keeps what is booked, for the next workers of the lane."""
+
+
+class _Nobody:
+    """In place of the actor that Ray Train would start to synchronize reports of workers, which a lane's never make."""
+
+    def options(self, **_: Any) -> _Nobody:
+        """Returns itself: there is nothing to place."""
+        return self
+
+    def remote(self, **_: Any) -> _Nobody:
+        """Returns itself: there is nothing to start."""
+        return self
+
+
+def _synchronize_nobody() -> None:
+    """Lets worker groups that this process controls do without an actor for their reports."""
+    starting: Any = worker_group
+    ending: Any = state
+    starting.SynchronizationActor = _Nobody()
+    ending._shutdown_sync_actor = lambda actor: None

@@ -1,8 +1,8 @@
 """The Tune trainable that drives one lane: its actor lives as long as the lane, and runs trial after trial.
 
 Tune creates it for a first trial and passes the next configuration to `reset_config`; each `step` is one
-evaluation. Ray Train's worker group is started once in `setup`. Its own placement group books the whole gang, so the
-trainable itself books nothing.
+evaluation. Ray Train's worker group is started once in `setup`, in the placement group that Tune books for the whole
+gang; the trainable itself takes nothing of it.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from thalweg.events import EndedAs
 from thalweg.files import is_full_disk
 from thalweg.lanes.causes_of_death import NO_MEMORY, read, word
 from thalweg.lanes.lane import LaneSettings
+from thalweg.lanes.resources import Gang
 from thalweg.lanes.trainable import ANSWER, LaneTrainable
 from thalweg.search.controller import StudyController
 from thalweg.study import Study
@@ -142,6 +143,11 @@ def _reason(trial: Trial) -> tuple[str, EndedAs]:
     return f"{why}; {_MORE_MEMORY}" if why == NO_MEMORY else why, word({why})
 
 
+def booking(gang: Gang) -> tune.PlacementGroupFactory:
+    """Returns what Tune books for a lane, all or nothing: nothing for the trainable, then what each worker needs."""
+    return tune.PlacementGroupFactory([{}, *[gang.bundle] * gang.num_workers])
+
+
 def run_tune(controller: StudyController, settings: LaneSettings, study: Study, num_lanes: int) -> None:
     """Runs trials in Tune until the study is full or stops.
 
@@ -153,8 +159,7 @@ def run_tune(controller: StudyController, settings: LaneSettings, study: Study, 
     """
     trainable = tune.with_resources(
         tune.with_parameters(LaneTrainable, settings=settings),
-        # The lane's workers book their gang themselves; Tune refuses a trial that books nothing at all.
-        tune.PlacementGroupFactory([{"memory": 1}]),
+        booking(settings.gang),
     )
     folder = StudyFolder(Path(settings.directory))
     tuner = tune.Tuner(

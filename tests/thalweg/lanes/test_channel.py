@@ -112,9 +112,9 @@ def test_silence_is_measured_while_a_group_works_and_never_between_two() -> None
     async def scene() -> None:
         box = Channel(1, clock=lambda: clock[0])
         assert (await box.silence()).seconds is None
-        await box.enter(0, "worker")
+        await box.enter(0, b"worker")
         clock[0] = 40.0
-        assert (await box.silence()) == Silence(seconds=40.0, starting=True, workers=("worker",))
+        assert (await box.silence()) == Silence(seconds=40.0, starting=True, workers=(b"worker",))
         ask = asyncio.ensure_future(box.next(0, "a", READY))
         await box.receive()
         clock[0] = 1000.0  # nobody asked for anything
@@ -123,12 +123,12 @@ def test_silence_is_measured_while_a_group_works_and_never_between_two() -> None
         clock[0] = 1007.0
         await box.beat()
         clock[0] = 1010.0
-        assert (await box.silence()) == Silence(seconds=3.0, longest=7.0, workers=("worker",))
+        assert (await box.silence()) == Silence(seconds=3.0, longest=7.0, workers=(b"worker",))
         await box.lose({0: "gone"})
         clock[0] = 5000.0
         assert (await box.silence()).seconds is None
-        await box.enter(0, "other")
-        assert (await box.silence()) == Silence(seconds=0.0, longest=7.0, starting=True, workers=("other",))
+        await box.enter(0, b"other")
+        assert (await box.silence()) == Silence(seconds=0.0, longest=7.0, starting=True, workers=(b"other",))
 
     _run(scene())
 

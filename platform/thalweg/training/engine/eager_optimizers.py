@@ -1,7 +1,7 @@
 """Torch's optimizers without torch's compiler, which they would import at their first step and nothing here uses.
 
 That import takes a second and a hundred mebibytes in each worker. An optimizer asks the compiler for two things, both
-of which do nothing unless the optimizer's step itself is compiled: to leave a method alone, and to break a graph.
+of which do nothing unless the optimizer's step itself is compiled: to leave methods alone, and to break a graph.
 """
 
 from __future__ import annotations
@@ -19,9 +19,15 @@ _KEPT = "__dynamo_disable"
 
 def leave_compiler_out() -> None:
     """Lets Adam, AdamW and SGD be made and take steps without ``torch._dynamo``; to be called once per process."""
-    add_group = getattr(Optimizer.add_param_group, "__wrapped__", None)
-    if add_group is not None and not hasattr(add_group, _KEPT):
-        setattr(add_group, _KEPT, add_group)
+    for method in (
+        Optimizer.add_param_group,
+        Optimizer.state_dict,
+        Optimizer.load_state_dict,
+        Optimizer.zero_grad,
+    ):
+        plain = getattr(method, "__wrapped__", None)
+        if plain is not None and not hasattr(plain, _KEPT):
+            setattr(plain, _KEPT, plain)
     for kind in (Adam, SGD):
         kind.step = _eager(kind.step)  # type: ignore[method-assign]
 

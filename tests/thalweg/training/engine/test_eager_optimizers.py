@@ -82,7 +82,7 @@ def test_a_step_that_is_known_already_or_is_not_decorated_stays() -> None:
     assert eager_optimizers._eager(hooked) is hooked
 
 
-def test_new_parameter_groups_do_not_ask_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_optimizer_and_its_state_do_not_ask_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     eager_optimizers.leave_compiler_out()
     monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # to import it would raise
     layer = nn.Linear(2, 1)
@@ -90,4 +90,6 @@ def test_new_parameter_groups_do_not_ask_the_compiler(monkeypatch: pytest.Monkey
     optimizer.add_param_group({"params": [layer.bias]})
     layer(torch.ones(1, 2)).sum().backward()
     optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
     assert len(optimizer.param_groups) == 2

@@ -1,0 +1,57 @@
+"""Memory and processor time of a process and all that it has started."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psutil
+
+
+def tree(process: psutil.Process) -> Iterator[psutil.Process]:
+    """Yields a process and its descendants."""
+    yield process
+    with suppress(psutil.NoSuchProcess):
+        yield from process.children(recursive=True)
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Returns the processor seconds of a tree so far, with those of descendants that have ended and were waited for."""
+    total = 0.0
+    for member in tree(process):
+        with suppress(psutil.NoSuchProcess):
+            times = member.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def memory_mib(process: psutil.Process) -> tuple[float, float]:
+    """Returns PSS and USS of a tree in MiB: shared pages once, and pages of one process alone."""
+    pss = uss = 0
+    for member in tree(process):
+        with suppress(psutil.NoSuchProcess):
+            info = member.memory_full_info()
+            pss, uss = pss + info.pss, uss + info.uss
+    return pss / 2**20, uss / 2**20
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a tree: its root by SIGTERM, what is left after a while by SIGKILL."""
+    with suppress(psutil.NoSuchProcess):
+        members = list(tree(psutil.Process(process.pid)))
+        process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and any(map(_lives, members)):
+            process.poll()
+            time.sleep(0.2)
+        for member in filter(_lives, members):
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+    process.wait()
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
