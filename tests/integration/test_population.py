@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from local_lanes import local_lanes
 
 from tests.integration.test_search import Watcher
 from thalweg.events import Event, StudyEnded, TrialEnded, TrialProgress, TrialStarted
@@ -41,7 +42,8 @@ def searched(ray_address: str, tmp_path_factory: pytest.TempPathFactory) -> Sear
     assert first.of(StudyEnded)[-1].end == "interrupted"
     assert any(trial.status == "waiting" for trial in halfway.trials)
     watcher = Watcher()
-    return search(prepared, options, [watcher]), watcher, output
+    with local_lanes():
+        return search(prepared, options, [watcher]), watcher, output
 
 
 def test_a_population_ends_with_as_many_trained_members(searched: Searched) -> None:
@@ -61,7 +63,7 @@ def test_a_population_ends_with_as_many_trained_members(searched: Searched) -> N
 
 
 def test_nothing_is_trained_twice(searched: Searched) -> None:
-    record, watcher, _ = searched
+    _, watcher, _ = searched
     trained = [event for event in watcher.of(TrialProgress) if event.timings]
     assert len(trained) <= 12
     points = [(event.number, event.samples) for event in trained]
