@@ -205,7 +205,7 @@ class StudyRuns:
             )
         self._keep_documents(run_id, documents)
         _add_schedule(event, run_id, self.known.children(self._parent()), time_ms, batch)
-        self._state.begin(event.number, run)
+        self._state.begin(event.number, run, event.tags.get("replaces", ""))
 
     def _keep_unit_sums(self, run_id: str, name: str) -> None:
         """Uploads the sums by unit of a trial or baseline, if its measures keep any."""
