@@ -11,6 +11,10 @@ much. `ours` are the modules that a study runs. `Ray's rule` is that of `ray.tun
 at its defaults: its own function perturbs, and members are compared one after another, each as it comes to a mark, by
 their last values; its quantiles are written out here, for they need Ray's trials. `random` are constants.
 
+Seeds 0 to 39, three seconds of processor time: 4, 8 and 16 members end at .59, .48 and .37 of the best constant, by
+Ray's rule at .86, .48 and .41, random constants at 2.8, 1.6 and 1.2. Ours ends lower than Ray's rule for 68, 48 and 55 %
+of the seeds: with few members the rules differ, for a quarter of four is compared at once here, one after another there.
+
     uv run python -m benchmarks.population --json population.json
 """
 
@@ -144,8 +148,9 @@ def _trial(lr: float, attributes: dict[str, Any]) -> Any:
 def rays_rule(size: int, seed: int) -> float:
     """Trains a population as Ray's scheduler does with one trial after another at each mark."""
     from ray import tune
-    from ray.tune.schedulers.pbt import _explore
+    from ray.tune.schedulers import pbt
 
+    explore: Any = pbt._explore
     stdlib_random.seed(seed)
     np.random.seed(seed)  # Ray's domains draw from the global generator
     noise = np.random.default_rng(seed)
@@ -162,7 +167,7 @@ def rays_rule(size: int, seed: int) -> float:
             )
             if len(order) > 1 and number in order[-min(quantile, len(order) // 2) :] and mark < MARKS:
                 source = stdlib_random.choice(order[: min(quantile, len(order) // 2)])
-                config, _operations = _explore({"lr": members[source].lr}, domain, 0.25, (1.2, 0.8), None)
+                config, _operations = explore({"lr": members[source].lr}, domain, 0.25, (1.2, 0.8), None)
                 members[number] = replace(
                     members[source], lr=min(float(config["lr"]), HIGH)
                 )  # above it, it diverges

@@ -441,7 +441,7 @@ def _check_population(study: Study) -> None:
     if population is None:
         return
     size, more = population.size, math.ceil(study.num_trials / population.size) * population.size
-    others = {"scheduler": "population", "sampler": "random"}
+    others: dict[str, str | None] = {"scheduler": "population", "sampler": "random"}
     others |= dict.fromkeys(("grid", "min_improvement", "max_lane_hours"))
     for name, only in others.items():
         if (got := getattr(study, name)) != only:
