@@ -11,9 +11,8 @@ much. `ours` are the modules that a study runs. `Ray's rule` is that of `ray.tun
 at its defaults: its own function perturbs, and members are compared one after another, each as it comes to a mark, by
 their last values; its quantiles are written out here, for they need Ray's trials. `random` are constants.
 
-Seeds 0 to 39, three seconds of processor time: 4, 8 and 16 members end at .59, .48 and .37 of the best constant, by
-Ray's rule at .86, .48 and .41, random constants at 2.8, 1.6 and 1.2. Ours ends lower than Ray's rule for 68, 48 and 55 %
-of the seeds: with few members the rules differ, for a quarter of four is compared at once here, one after another there.
+With seeds 0 to 39, 4, 8 and 16 members end at .59, .48 and .37 of the best constant, by Ray's rule at .86, .48 and .41,
+random constants at 2.8, 1.6 and 1.2. Ours ends lower than Ray's rule for 68, 48 and 55 % of the seeds.
 
     uv run python -m benchmarks.population --json population.json
 """

@@ -160,9 +160,8 @@ class StudyRuns:
         tags = {**event.tags, **self.known.identity("study"), "space": event.space, "family": event.family}
         tags |= {"metric": event.metric, "mode": event.mode, "status": "running"}
         if parent is None:
-            name = f"study {event.study}"
-            run = client.create_run(state.experiment_id, time_ms, naming.tags(tags), run_name=name)
-            parent = run.info.run_id
+            name, own = f"study {event.study}", naming.tags(tags)
+            parent = client.create_run(state.experiment_id, time_ms, own, run_name=name).info.run_id
         state.parent_id = parent
         client.update_run(parent, status="RUNNING")
         batch.add_tags(parent, naming.tags(tags))
