@@ -441,12 +441,13 @@ def _check_population(study: Study) -> None:
     if population is None:
         return
     size, more = population.size, math.ceil(study.num_trials / population.size) * population.size
-    others = {"scheduler": "population", "sampler": "random", "grid": None, "min_improvement": None}
+    others: dict[str, str | None] = {"scheduler": "population", "sampler": "random"}
+    others |= dict.fromkeys(("grid", "min_improvement", "max_lane_hours"))
     for name, only in others.items():
         if (got := getattr(study, name)) != only:
             raise ValueError(
-                f"{name} must be {only!r} with a population, whose members learn from one another and whose values "
-                f"change, got {got!r}; leave {name} or population out"
+                f"{name} must be {only!r} with a population, whose members rest, learn from one another and change "
+                f"their values, got {got!r}; leave {name} or population out"
             )
     if study.num_trials % size:
         raise ValueError(

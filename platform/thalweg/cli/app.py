@@ -93,7 +93,16 @@ def thalweg() -> None:
     """
 
 
-_SHORT = (results.best, show.show, compare.compare, look.studies, look.spaces, look.families, look.describe)
+_SHORT = (
+    results.best,
+    results.lineage,
+    show.show,
+    compare.compare,
+    look.studies,
+    look.spaces,
+    look.families,
+    look.describe,
+)
 _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
     "Search": (
         check.check,
@@ -105,6 +114,7 @@ _PANELS: Mapping[str, Sequence[Callable[..., None]]] = {
         register.register,
         results.ui,
         show.show,
+        results.lineage,
         report.report,
         compare.compare,
     ),

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal, typed_command
+from thalweg.cli.options import (
+    RUNS,
+    Data,
+    Output,
+    Storage,
+    Tracking,
+    teller,
+    terminal,
+    tracked,
+    typed_command,
+)
 from thalweg.errors import ConfigError
+from thalweg.files import writing
+
+if TYPE_CHECKING:
+    from thalweg.search.store.records import StudyRecord
 
 _PARTS = "`encoders` of water_mae, `images` of rgb_lidar, `encoder` of geo_contrastive"
 
@@ -73,6 +88,65 @@ def best(
         best_view.show_held_out(record, found, console)
         tell(held_out.track(record, found, directory, uri))
         tell(sealed_split.told(read))
+
+
+def lineage(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study with a population.")],
+    trial: Annotated[
+        int | None, typer.Option(min=0, help="Number of the trial. \\[default: all complete ones]")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the schedules to this file.")
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw values over training, also into MLflow.")
+    ] = False,
+    output: Output = RUNS,
+    storage: Storage = None,
+    tracking_uri: Tracking = None,
+) -> None:
+    """Shows the schedules that a population has found: who continued whom, from where to where, with what values.
+
+    Examples: `thalweg lineage members`, `thalweg lineage members --trial 12 --json schedule.json`
+
+    `thalweg reproduce members --trial 12` trains a schedule again from scratch, segment by segment.
+    """
+    from thalweg.analysis import studies
+
+    record = studies.find(output, study, storage)
+    show_lineage(
+        record, (output / study).absolute(), tracked(tracking_uri) if pictures else None, trial, json_file
+    )
+
+
+def show_lineage(
+    record: StudyRecord,
+    folder: Path,
+    uri: str | None,
+    trial: int | None = None,
+    json_file: Path | None = None,
+) -> None:
+    """Shows the schedules of a population; writes them to a file and draws them into MLflow if these are named.
+
+    Raises:
+        StudyError: It is no population, or no trial is complete.
+        OutputError: The file or the picture cannot be written.
+        ConnectionFailed: MLflow does not take the picture.
+    """
+    from thalweg.analysis.lineage.schedules import as_json, lineage_of
+    from thalweg.console.analyses import lineage_view
+
+    console = terminal()
+    found = lineage_of(record, trial)
+    lineage_view.show_lineage(found, console)
+    if json_file is not None:
+        with writing("the schedules", json_file, "choose another file"):
+            json_file.write_text(json.dumps(as_json(found), indent=2) + "\n", encoding="utf-8")
+        teller(console)(f"wrote {json_file}")
+    if uri is not None:
+        from thalweg.analysis.lineage.lineage_picture import store_lineage  # matplotlib
+
+        teller(console)(store_lineage(found, folder, uri))
 
 
 def _goes_somewhere(at: str, part: str | None, export: Path | None, test: bool) -> None:

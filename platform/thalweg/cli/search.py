@@ -31,7 +31,9 @@ from thalweg.cli.options import (
     teller,
     terminal,
 )
-from thalweg.cli.show import show_own_front, show_own_lineage
+from thalweg.cli.results import show_lineage
+from thalweg.cli.show import show_own_front
+from thalweg.errors import ConnectionFailed
 from thalweg.lanes.interruption import ending_at_once
 
 if TYPE_CHECKING:
@@ -161,7 +163,10 @@ def _show(
     if record.also:
         show_own_front(record, options.directory, uri if draws else None)
     if record.is_population and record.best() is not None:
-        show_own_lineage(record, options.directory, uri if draws else None)
+        try:
+            show_lineage(record, options.directory, uri if draws else None)
+        except ConnectionFailed as error:
+            teller(console)(str(error))
     commands = next_steps.next_commands(
         space, options, chosen.study, flags, has_best=record.best() is not None, stopped=stopped
     )

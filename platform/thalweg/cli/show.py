@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,6 @@ import typer
 from thalweg.cli.options import RUNS, Output, Storage, Tracking, teller, terminal, tracked
 from thalweg.errors import ConfigError, ConnectionFailed, StudyError
 from thalweg.events import EndedAs
-from thalweg.files import writing
 
 if TYPE_CHECKING:
     from thalweg.search.store.records import StudyRecord
@@ -56,20 +54,10 @@ def show(
         bool, typer.Option("--importance", help="Show how much each searched parameter matters.")
     ] = False,
     front: Front = None,
-    lineage: Annotated[
-        bool, typer.Option("--lineage", help="Show the schedules of a population: values over training.")
-    ] = False,
-    trial: Annotated[
-        int | None, typer.Option(min=0, help="With --lineage: number of the trial whose schedule is shown.")
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="With --lineage: write the schedules to this file.")
-    ] = None,
     pictures: Annotated[
         bool,
         typer.Option(
-            "--pictures",
-            help="Draw what --relate, --importance, --front or --lineage shows, also into MLflow.",
+            "--pictures", help="Draw what --relate, --importance or --front shows, also into MLflow."
         ),
     ] = False,
     ended_as: Ended = None,
@@ -88,31 +76,20 @@ def show(
     interval: few trials do not pretend to know. `--relate` gives the rank correlation of two metrics with an interval;
     trials that differ in the seed alone count once. `--front` gives the trials that no other one beats in all of some
     metrics, such as skill and what a pass over the data costs. A study that names further objectives shows that of its
-    own below its leaderboard. `--lineage` gives the schedules of a population: which trial continued which other one,
-    from where to where, and with what values.
+    own below its leaderboard.
     """
     from thalweg.analysis import leaderboard, studies
     from thalweg.analysis.groups import judged_by
     from thalweg.console import board
 
-    if (trial is not None or json_file is not None) and not lineage:
-        raise ConfigError("--trial and --json are those of --lineage, got one without it; add --lineage")
-    view = _view(
-        by,
-        metric,
-        relate,
-        importance,
-        front,
-        ended_as,
-        partial(_lineage, trial, json_file) if lineage else None,
-    )
+    view = _view(by, metric, relate, importance, front, ended_as)
     uri = tracked(tracking_uri) if pictures else None
     for name in study:
         record, folder = studies.find(output, name, storage).of_trials(ended_as), output / name
         has_front = bool(record.also) and not by and ended_as is None
         if pictures and view is None and not has_front:
             raise ConfigError(
-                "--pictures draws what --relate, --importance, --front or --lineage shows, got none; `thalweg best STUDY "
+                "--pictures draws what --relate, --importance or --front shows, got none of them; `thalweg best STUDY "
                 "--pictures` draws models"
             )
         if view is not None:
@@ -131,7 +108,6 @@ def _view(
     importance: bool,
     front: list[str] | None,
     ended_as: EndedAs | None,
-    lineage: View | None,
 ) -> View | None:
     """Returns what shows all trials of a study; None for leaderboards and groups.
 
@@ -149,8 +125,6 @@ def _view(
         views["--importance"] = _importance
     if front:
         views["--front"] = partial(_front, front)
-    if lineage is not None:
-        views["--lineage"] = lineage
     if len(views) > 1:
         raise ConfigError(f"a table shows one of {', '.join(views)}, got all of them; give one")
     beside = "--by" if by else "--ended-as" if ended_as else ""
@@ -186,33 +160,6 @@ def _importance(record: StudyRecord, folder: Path, uri: str | None) -> None:
         from thalweg.analysis.importance.importance_picture import store_importance  # matplotlib
 
         teller(console)(store_importance(found, record.name, folder, uri))
-
-
-def _lineage(
-    trial: int | None, json_file: Path | None, record: StudyRecord, folder: Path, uri: str | None
-) -> None:
-    from thalweg.analysis.lineage.schedules import as_json, lineage_of
-    from thalweg.console.analyses.lineage_view import show_lineage
-
-    console = terminal()
-    found = lineage_of(record, trial)
-    show_lineage(found, console)
-    if json_file is not None:
-        with writing("the schedules", json_file, "choose another file"):
-            json_file.write_text(json.dumps(as_json(found), indent=2) + "\n", encoding="utf-8")
-        teller(console)(f"wrote {json_file}")
-    if uri is not None:
-        from thalweg.analysis.lineage.lineage_picture import store_lineage  # matplotlib
-
-        teller(console)(store_lineage(found, folder, uri))
-
-
-def show_own_lineage(record: StudyRecord, folder: Path, uri: str | None) -> None:
-    """Shows the schedules of a population that has ended, and draws them into MLflow if there is an address."""
-    try:
-        _lineage(None, None, record, folder, uri)
-    except (StudyError, ConnectionFailed) as error:
-        teller(terminal())(str(error))
 
 
 def show_own_front(record: StudyRecord, folder: Path, uri: str | None) -> None:

@@ -64,7 +64,7 @@ def show_best(record: StudyRecord, folder: Path, console: Console) -> None:
     console.print("\n[bold]train it again[/]")
     if trial.parent is not None:  # its values are those of the last segment alone
         told = f"thalweg reproduce {record.name} --trial {trial.number}{output_flag(folder.parent)}"
-        command = f"{told}\n  (segment by segment; thalweg show {record.name} --lineage shows its schedule)"
+        command = f"{told}\n  (segment by segment; thalweg lineage {record.name} shows its schedule)"
     else:
         command = train_command(space_name(record), trial.params, folder.parent, record.overrides)
     for line in command.splitlines():

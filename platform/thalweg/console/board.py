@@ -217,9 +217,7 @@ def _population(board: Leaderboard) -> list[Text]:
     if not replaced:
         return []
     told = f"{counted(replaced, 'more trial')} ended at a mark, and another one was continued in its place; "
-    return [
-        Text(f"{told}parameters are those of the last segment: thalweg show {board.record.name} --lineage")
-    ]
+    return [Text(f"{told}parameters are those of the last segment: thalweg lineage {board.record.name}")]
 
 
 def _safety(board: Leaderboard) -> list[Text]:

@@ -249,7 +249,7 @@ class StudyController:
         if ended_as == "complete":
             self._ledger.complete(number)
         elif ended_as == "pruned":
-            self._ledger.prune(number)
+            self._ledger.prune(number, reason)
         else:
             self._ledger.fail(number, reason, ended_as)
         self._tell(self._ended(number, ended_as, seconds, reason))

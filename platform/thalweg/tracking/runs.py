@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 NOTE = "mlflow.note.content"
 ENDED_AS = "ended_as"
 PARENT_RUN, REPLACED_RUN = "parent_run", "replaced_run"
-"""Tags of a trial of a population: ids of the runs of the trial that it continues, and of the one in whose place it is."""
+"""Tags of a trial of a population: ids of the runs of the trial that it continues, and of that in whose place it is."""
 INTERRUPTED = "the study's process ended before the trial did"
 NUM_LEADERS = 10
 
@@ -162,9 +162,8 @@ class StudyRuns:
         tags = {**event.tags, **self.known.identity("study"), "space": event.space, "family": event.family}
         tags |= {"metric": event.metric, "mode": event.mode, "status": "running"}
         if parent is None:
-            name = f"study {event.study}"
-            run = client.create_run(state.experiment_id, time_ms, naming.tags(tags), run_name=name)
-            parent = run.info.run_id
+            name, own = f"study {event.study}", naming.tags(tags)
+            parent = client.create_run(state.experiment_id, time_ms, own, run_name=name).info.run_id
         state.parent_id = parent
         client.update_run(parent, status="RUNNING")
         batch.add_tags(parent, naming.tags(tags))
@@ -211,18 +210,8 @@ class StudyRuns:
                 dict(event.params), indent=2, ensure_ascii=False, default=str
             )
         self._keep_documents(run_id, documents)
-        self._add_schedule(event, run_id, time_ms, batch)
-        self._state.begin(event.number, run)
-
-    def _add_schedule(self, event: TrialStarted, run_id: str, time_ms: int, batch: Batch) -> None:
-        """Records the values of a trial of a population over training, and links it with those that it follows."""
-        for segment in json.loads(event.documents.get(SCHEDULE, "[]")):
-            batch.add_metrics(run_id, naming.schedule_metrics(segment["params"]), segment["from"], time_ms)
-        known = self.known.children(self._parent())
-        for tag, link in (("parent", PARENT_RUN), ("replaces", REPLACED_RUN)):
-            other = known.get(trial_title(int(event.tags[tag]))) if tag in event.tags else None
-            if other is not None:
-                batch.add_tags(run_id, {link: other})
+        _add_schedule(event, run_id, self.known.children(self._parent()), time_ms, batch)
+        self._state.begin(event.number, run, event.tags.get("replaces", ""))
 
     def _keep_unit_sums(self, run_id: str, name: str) -> None:
         """Uploads the sums by unit of a trial or baseline, if its measures keep any."""
@@ -314,6 +303,18 @@ class StudyRuns:
             assert isinstance(event, StudyStarted)
             self._start_study(event, 0)
         return self._state.parent_id
+
+
+def _add_schedule(
+    event: TrialStarted, run_id: str, runs: Mapping[str, str], time_ms: int, batch: Batch
+) -> None:
+    """Records the values of a trial of a population over training, and links it with those that it follows."""
+    for segment in json.loads(event.documents.get(SCHEDULE, "[]")):
+        batch.add_metrics(run_id, naming.schedule_metrics(segment["params"]), segment["from"], time_ms)
+    for tag, link in (("parent", PARENT_RUN), ("replaces", REPLACED_RUN)):
+        other = runs.get(trial_title(int(event.tags[tag]))) if tag in event.tags else None
+        if other is not None:
+            batch.add_tags(run_id, {link: other})
 
 
 def _stopped(ended_as: EndedAs, reason: str) -> dict[str, str]:

@@ -140,7 +140,7 @@ class DeliveryState:
     longest: dict[str, int] = field(default_factory=dict)  # letters of the longest value of each of these
     open: dict[str, OpenRun] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
-    continued: list[str] = field(default_factory=list)  # numbers of the trials that others continue
+    continued: list[str] = field(default_factory=list)  # numbers of trials that others continue or replace
     leaders: list[Leader] = field(default_factory=list)
     baselines: dict[str, float] = field(default_factory=dict)
 
@@ -155,11 +155,12 @@ class DeliveryState:
         except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
             return cls()
 
-    def begin(self, number: int, run: OpenRun) -> None:
-        """Notes that a trial has begun; the one that it continues, if it does, does not count beside it."""
+    def begin(self, number: int, run: OpenRun, replaces: str = "") -> None:
+        """Notes that a trial has begun; one that it continues, or in whose place it is, does not count beside it."""
         self.open[str(number)] = run
-        if run.continues and run.continues not in self.continued:
-            self.continued.append(run.continues)
+        for before in (run.continues, replaces):
+            if before and before not in self.continued:
+                self.continued.append(before)
 
     def settle(self, folder: Path) -> None:
         """Records the study's folder; a copy of a study whose original still exists gets an identity of its own."""

@@ -12,7 +12,7 @@ import pytest
 
 from tests.thalweg.tracking.conftest import Teller
 from thalweg.config import FamilyConfig, parse
-from thalweg.events import BaselineEvaluated, StudyEnded, TrialProgress, TrialStarted
+from thalweg.events import SCHEDULE, BaselineEvaluated, StudyEnded, TrialProgress, TrialStarted
 from thalweg.study_folder import StudyFolder, baseline_name, trial_name
 from thalweg.tracking.additions import find_trial
 from thalweg.tracking.metrics.curated import MAX_OF_FAMILY
@@ -319,6 +319,33 @@ def test_a_promoted_trial_counts_once(teller: Teller, make: Any, recorded: Recor
     assert (metrics["trials/pruned"], metrics["trials/complete"]) == (0, 1)
     assert (metrics["trials/promoted"], metrics["time/switch_s"]) == (1, 1.5)
     assert recorded()["trial 001"].data.tags.items() >= tags.items()
+
+
+def test_an_heir_is_linked_with_its_parent_and_holds_its_schedule(
+    teller: Teller, make: Any, recorded: Recorded, study: str
+) -> None:
+    segments = [
+        {"trial": 0, "from": 0, "to": 256, "params": {"lr": 0.1, "kind": "a", "on": True}},
+        {"trial": 2, "from": 256, "to": 256, "params": {"lr": 0.08, "kind": "a", "on": True}},
+    ]
+    tags = {"parent": "0", "parent_samples": "256", "replaces": "1"}
+    heir = replace(make.trial(2), tags=tags, documents={SCHEDULE: json.dumps(segments)})
+    why = "replaced: it is among the worst 1 of 2; trial 2 continues trial 0 in its place"
+    teller.tell(
+        make.started(), *make.whole(0, 0.3), make.trial(1), make.ended(1, 0.9, "pruned", reason=why), heir
+    )
+    teller.tell(make.ended(2, 0.2), StudyEnded(end="finished"))
+    runs = recorded()
+    run, parent = runs["trial 002"], runs["trial 000"]
+    assert run.data.tags.items() >= tags.items()
+    assert run.data.tags["parent_run"] == parent.info.run_id
+    assert run.data.tags["replaced_run"] == runs["trial 001"].info.run_id
+    points = teller.client.get_metric_history(run.info.run_id, "schedule/lr")
+    assert [(point.step, point.value) for point in points] == [(0, 0.1), (256, 0.08)]
+    assert not {"schedule/kind", "schedule/on"} & run.data.metrics.keys()
+    assert runs["trial 001"].data.tags["reason"] == why
+    counts = runs[f"study {study}"].data.metrics
+    assert (counts["trials/complete"], counts["trials/pruned"]) == (2, 0)
 
 
 def test_an_interrupted_trial_has_not_failed(

@@ -84,7 +84,7 @@ def importance_of(record: StudyRecord) -> StudyImportance:
     Raises:
         StudyError: Too few trials ended, or all are alike, or their parameters changed while they trained.
     """
-    refuse_population(record, "importance", "`thalweg show --lineage` shows its schedules")
+    refuse_population(record, "importance", "`thalweg lineage` shows its schedules")
     from scipy.stats import t as student
 
     trials = [trial for trial in record.trials if trial.params and _is_judged(trial)]

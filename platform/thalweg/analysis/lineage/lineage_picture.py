@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from thalweg.analysis.lineage.schedules import Lineage, Schedule
+from thalweg.analysis.lineage.schedules import Lineage, MemberSchedule
 from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
 from thalweg.search.store.population.lineage import curve_of
 from thalweg.study_folder import StudyFolder
@@ -59,13 +59,13 @@ def figure(lineage: Lineage) -> Figure:
     return drawn
 
 
-def _curve(place: Axes, schedule: Schedule, style: dict[str, Any]) -> None:
+def _curve(place: Axes, schedule: MemberSchedule, style: dict[str, Any]) -> None:
     points = curve_of(schedule.segments)
     if points:
         place.plot(*zip(*points, strict=True), label=f"trial {schedule.trial.number}", **style)
 
 
-def _steps(place: Axes, schedule: Schedule, name: str, style: dict[str, Any]) -> None:
+def _steps(place: Axes, schedule: MemberSchedule, name: str, style: dict[str, Any]) -> None:
     known = [segment for segment in schedule.segments if name in segment.params]
     ends = [(samples, segment.params[name]) for segment in known for samples in (segment.start, segment.end)]
     place.plot(*zip(*ends, strict=True), **style)

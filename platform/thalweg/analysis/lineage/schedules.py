@@ -12,7 +12,7 @@ from thalweg.search.store.records import StudyRecord, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class MemberSchedule:
     """The schedule of a trial.
 
     Attributes:
@@ -38,7 +38,7 @@ class Lineage:
 
     study: str
     metric: str
-    schedules: tuple[Schedule, ...]
+    schedules: tuple[MemberSchedule, ...]
     names: tuple[str, ...]
     num_replaced: int
 
@@ -64,7 +64,7 @@ def lineage_of(record: StudyRecord, number: int | None = None) -> Lineage:
             f"a lineage is shown of complete trials, or of one by its number, got {len(record.trials)} trials in "
             f"{record.name!r}{'' if number is None else f' and number {number}'}; carry the search on, or name another"
         )
-    found = tuple(Schedule(trial=t, segments=chain(record.trials, t.number)) for t in trials)
+    found = tuple(MemberSchedule(trial=t, segments=chain(record.trials, t.number)) for t in trials)
     return Lineage(
         study=record.name,
         metric=str(record.definition["metric"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from thalweg.analysis.lineage.schedules import Lineage, Schedule
+from thalweg.analysis.lineage.schedules import Lineage, MemberSchedule
 from thalweg.console.formatting import number, score
 from thalweg.console.tables import plain_table
 from thalweg.wording import counted
@@ -20,12 +20,13 @@ def show_lineage(lineage: Lineage, console: Console) -> None:
     for schedule in lineage.schedules[:MAX_SCHEDULES]:
         console.print("", *_told(lineage, schedule), sep="\n")
     left = len(lineage.schedules) - MAX_SCHEDULES
-    more = f"{counted(left, 'more schedule')}: --lineage --trial N; " if left > 0 else ""
-    told = f"{more}{counted(lineage.num_replaced, 'trial')} ended at a mark. thalweg reproduce {lineage.study} --trial N"
-    console.print("", Text(f"{told} trains a schedule again, segment by segment", style="dim"), sep="\n")
+    more = f"{counted(left, 'more schedule')}: --trial N; " if left > 0 else ""
+    told = f"{more}{counted(lineage.num_replaced, 'trial')} ended at a mark. "
+    command = f"thalweg reproduce {lineage.study} --trial N trains a schedule again, segment by segment"
+    console.print("", Text(f"{told}{command}", style="dim"), sep="\n")
 
 
-def _told(lineage: Lineage, schedule: Schedule) -> tuple[RenderableType, ...]:
+def _told(lineage: Lineage, schedule: MemberSchedule) -> tuple[RenderableType, ...]:
     trial, last = schedule.trial, schedule.segments[-1].params
     title = Text.assemble((f"trial {trial.number}", "bold"), f"  {lineage.metric} {score(trial.value)}")
     kept = [f"{name}={number(value)}" for name, value in last.items() if name not in lineage.names]

@@ -98,7 +98,7 @@ def _of_populations(material: Material) -> Iterator[str]:
         yield (
             f"The trials are members of a population, of which {counted(replaced, 'more')} ended on the way: values "
             "changed while they trained, and those shown are of the last segment. "
-            f"`thalweg show {material.name} --lineage` shows the schedules."
+            f"`thalweg lineage {material.name}` shows the schedules."
         )
 
 

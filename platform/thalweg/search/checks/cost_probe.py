@@ -108,6 +108,8 @@ def _num_kept(study: Study, num_lanes: int) -> int:
     best = study.keep_checkpoints * (study.keep_last + 1)
     # Of n trials, n / factor may pass the first rung, n / factor**2 the second one, ...: they wait with a checkpoint.
     waiting = study.num_trials // (study.reduction_factor - 1) if study.promotes else 0
+    if study.population is not None:  # its members rest with a checkpoint, and heirs have copies
+        waiting = 2 * study.population.size
     return best + num_lanes * study.keep_last + waiting * study.keep_last
 
 

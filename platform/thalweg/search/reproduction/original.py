@@ -153,8 +153,8 @@ def _check_chain(record: StudyRecord, segments: Sequence[Segment]) -> None:
             )
         if code_at(record, segment.trial) != code_at(record, last):
             raise StudyError(
-                f"the segments of a schedule are reproduced with one version of the code, got trial {segment.trial} and "
-                f"trial {last} of {record.name}, between which it changed; add --trial {segment.trial} with that code"
+                f"segments of a schedule are reproduced with one version of the code, got trial {segment.trial} and "
+                f"{last} of {record.name}, between which it changed; add --trial {segment.trial} with that code"
             )
 
 

@@ -40,6 +40,7 @@ def spent(trials: Sequence[TrialRecord], now: datetime) -> Spent:
         now: The present.
     """
     times = sorted(found for trial in trials if (found := _times(trial, now)) is not None)
+    rested = sum(trial.rested_s for trial in trials if _times(trial, now) is not None)
     union, until = 0.0, datetime.min
     for began, ended in times:
         union += max(0.0, (ended - max(began, until)).total_seconds())
@@ -52,7 +53,7 @@ def spent(trials: Sequence[TrialRecord], now: datetime) -> Spent:
     )
     return Spent(
         hours=union / 3600,
-        lane_hours=sum((ended - began).total_seconds() for began, ended in times) / 3600,
+        lane_hours=sum((ended - began).total_seconds() for began, ended in times) / 3600 - rested / 3600,
         samples=sum(max(0, samples) for samples in own),
     )
 

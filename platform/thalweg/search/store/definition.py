@@ -20,6 +20,7 @@ from thalweg.search.store.learning.earlier_studies import lessons_of
 from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.records import CHECKPOINT, DEFINITION, OUTCOME
 from thalweg.search.store.samplers import make_sampler
+from thalweg.study import Study
 
 IDENTITY = "identity"  # user attribute: what the checkpoints bear, wherever the study is moved or copied
 RECORD = "record"  # user attribute: the identity that it had before it was defined anew
@@ -63,9 +64,11 @@ def as_begun(space: Space, study: optuna.Study) -> Space:
     A default of a later version is for studies that begin with it: none changes its sampler unasked.
 
     Raises:
-        StudyError: That sampler cannot follow the objectives and constraints that the space has now.
+        StudyError: That sampler cannot follow the objectives and constraints that the space has now, or the study
+            began with another population, or with none.
     """
     stored = study.user_attrs.get(DEFINITION, {}).get("study", {})
+    _check_population(study, stored, space.study)
     own = space.study.model_fields_set
     kept = {name: stored[name] for name in _SEARCH if name in stored and name not in own}
     if "lessons" not in own:
@@ -76,6 +79,20 @@ def as_begun(space: Space, study: optuna.Study) -> Space:
             "another sampler in its space"
         )
     return replace(space, study=space.study.model_copy(update=kept))
+
+
+def _check_population(study: optuna.Study, stored: Mapping[str, Any], settings: Study) -> None:
+    """Refuses another population than the one that a study began with: its marks and places would mean something else.
+
+    Raises:
+        StudyError: It is another one, and something was trained.
+    """
+    has, now = stored.get("population"), settings.model_dump(mode="json")["population"]
+    if stored and has != now and any_trained(study):
+        raise StudyError(
+            f"a study keeps its population: {study.study_name!r} has {has or 'none'}, got {now or 'none'}; put it "
+            "back, or choose another --study"
+        )
 
 
 def search_kept(before: Space, after: Space) -> Iterator[str]:

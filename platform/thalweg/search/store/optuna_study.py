@@ -266,9 +266,9 @@ class Ledger:
         """Ends a trial at the end of its budget."""
         self._end(number, "complete")
 
-    def prune(self, number: int) -> None:
+    def prune(self, number: int, reason: str = "") -> None:
         """Ends a trial that the scheduler stopped; keeps its curve."""
-        self._end(number, "pruned")
+        self._end(number, "pruned", reason)
 
     def fail(self, number: int, reason: str, ended_as: EndedAs) -> None:
         """Ends a trial as failed, with the reason as a sentence and as a word."""

@@ -76,7 +76,7 @@ class TrialRecord:
         samples: Samples seen at the last evaluation.
         metrics: All metrics of the last evaluation.
         seconds: Seconds from the proposal to the end.
-        reason: Why it failed; empty if it did not.
+        reason: Why it failed, or was replaced by another trial of its population; empty if neither.
         ended_as: Why it ended, as a word; None before it has, or if an earlier version of Thalweg recorded a failure.
         curve: (samples, objective) at each evaluation.
         checkpoint: Path of its newest checkpoint, or of the one that it resumes from.
@@ -89,6 +89,7 @@ class TrialRecord:
         parent_samples: Samples up to which that one trained it; 0 without one.
         replaces: Number of the trial in whose place in a population it trains.
         replaced_by: Number of the trial that trains in its place in a population.
+        rested_s: Seconds on no lane, while it waited for the other members of its population.
         switch_s: Seconds that it cost to take it up from a checkpoint; None if it began anew.
         started: When it began.
         ended: When it ended.
@@ -115,6 +116,7 @@ class TrialRecord:
     parent_samples: int = 0
     replaces: int | None = None
     replaced_by: int | None = None
+    rested_s: float = 0.0
     switch_s: float | None = None
     started: datetime | None = None
     ended: datetime | None = None
@@ -366,6 +368,7 @@ def record(
         parent_samples=trial.user_attrs.get(PARENT_SAMPLES, 0),
         replaces=trial.user_attrs.get(REPLACES),
         replaced_by=heirs.get(trial.number),
+        rested_s=outcome.get("rested", 0.0),
         switch_s=trial.user_attrs.get(SWITCH_S),
         started=trial.datetime_start,
         ended=trial.datetime_complete,

@@ -24,7 +24,7 @@ _NUM_CHANGES = 6
 
 
 @dataclass
-class Found:
+class Perturbable:
     """What is known of a parameter.
 
     Attributes:
@@ -42,15 +42,15 @@ class Found:
             self.fixed |= move.fixed
 
 
-def parameters_of(space: Space) -> dict[str, Found]:
+def parameters_of(space: Space) -> dict[str, Perturbable]:
     """Returns the parameters that a space asks for, and whether a population may perturb them."""
     assert space.study.population is not None
     settings = replace(space.study.population, resample=0.5)
-    found: dict[str, Found] = {}
+    found: dict[str, Perturbable] = {}
     for asked in _bases(space):
         config = space(RecordedTrial(asked.params, strict=False))
         for name, domain in asked.asked.items():
-            known = found.setdefault(name, Found())
+            known = found.setdefault(name, Perturbable())
             for seed in range(_NUM_CHANGES):
                 value = perturbed(domain, asked.params[name], settings, Random(seed))
                 known.take(moved(space, config, asked.asked, asked.params | {name: value}))
@@ -95,7 +95,7 @@ def check_population(space: Space) -> None:
         )
 
 
-def _told(name: str, known: Found) -> str:
+def _told(name: str, known: Perturbable) -> str:
     return f"{name} ({f'changes {some(sorted(known.fixed))}' if known.fixed else 'changes no knob'})"
 
 

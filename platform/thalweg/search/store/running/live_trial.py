@@ -33,6 +33,7 @@ class Live:
         inherited: Samples at the checkpoint of another trial that it continues.
         proposal: What it trains.
         rests: Whether it is on no lane, until the other members of its population have come as far.
+        rested: Seconds that it has rested, without the present rest.
         goes_on: Whether it continues a checkpoint, and has reported nothing new yet.
     """
 
@@ -47,6 +48,7 @@ class Live:
     inherited: int = 0
     proposal: Proposal | None = None
     rests: bool = False
+    rested: float = 0.0
 
     def __post_init__(self) -> None:
         self.goes_on = bool(self.steps)
@@ -57,11 +59,15 @@ class Live:
 
     def rest(self) -> None:
         """Stops its clock."""
-        self.earlier, self.rests = self.seconds(), True
+        self.earlier, self.began, self.rests = self.seconds(), time.monotonic(), True
 
     def resume(self) -> None:
         """Lets its clock run again."""
-        self.began, self.rests = time.monotonic(), False
+        self.rested, self.began, self.rests = self.all_rests(), time.monotonic(), False
+
+    def all_rests(self) -> float:
+        """Returns the seconds that it has rested."""
+        return self.rested + (time.monotonic() - self.began if self.rests else 0.0)
 
 
 def keep(live: Live, report: Report) -> None:
@@ -91,6 +97,8 @@ def outcome_of(live: Live | None, reason: str) -> dict[str, Any]:
     """Returns the outcome of a trial for its record: how long it ran, why it ended, its last evaluation."""
     last = live.last if live else None
     outcome: dict[str, Any] = {"seconds": round(live.seconds(), 3) if live else 0.0, "reason": reason}
+    if live is not None and live.all_rests():
+        outcome["rested"] = round(live.all_rests(), 3)
     if live is not None and live.costs:
         outcome["metrics"] = dict(live.costs)
     if last is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kept import evaluated, keep
 
+from thalweg.errors import StudyError
 from thalweg.events import Event, TrialEnded, TrialStarted
 from thalweg.search.controller import StudyController
 from thalweg.search.space import Space
@@ -172,6 +173,10 @@ def test_members_wait_for_one_another_and_the_worst_ends(make: Make, open_ledger
         assert all(samples > heir.parent_samples for samples, _ in heir.curve)
         assert dict(parent.curve)[heir.parent_samples] < dict(loser.curve)[heir.parent_samples]
     assert spent(record.trials, record.trials[0].started).samples == 4 * 400  # type: ignore[arg-type]
+    rested = [trial.rested_s for trial in record.trials]
+    assert sum(value > 0 for value in rested) >= 4  # one lane: most wait for others
+    used = spent(record.trials, record.trials[0].started)  # type: ignore[arg-type]
+    assert used.lane_hours * 3600 == pytest.approx(sum(trial.seconds for trial in record.trials), abs=0.2)
     assert len([event for event in lab.events if isinstance(event, TrialStarted)]) == 7
     assert len([event for event in lab.events if isinstance(event, TrialEnded)]) == 7
 
@@ -205,6 +210,8 @@ def test_a_search_that_is_ended_anywhere_goes_on_with_the_same_population(
     assert trained(again.read()) == trained(whole.read())
     assert len(lab.order) + len(later.order) == 16  # nothing is trained twice
     assert {trial.status for trial in again.trials()} <= {"complete", "pruned", "failed"}
+    losers = [trial for trial in again.trials() if trial.replaced_by is not None]
+    assert all(trial.interrupted or trial.reason.startswith("replaced: it is among") for trial in losers)
 
 
 def test_whoever_is_killed_again_and_again_while_it_rests_is_not_given_up(
@@ -279,3 +286,15 @@ def test_a_study_with_more_trials_goes_on_with_another_population(make: Make, op
     settle(again)
     assert again.read().trials[: len(before)] == before
     assert sum(trial.status == "complete" for trial in again.trials()) == 8
+
+
+@pytest.mark.parametrize("population", [{"size": 2}, {"size": 4, "every": 200}, None])
+def test_a_study_keeps_its_population(population: Any, make: Make, open_ledger: Open) -> None:
+    ledger = open_ledger(make())
+    settle(ledger, stop_after=1)
+    ledger.close()
+    changed = {"population": population, "num_trials": 4}
+    if population is None:
+        changed |= {"scheduler": "none"}
+    with pytest.raises(StudyError, match=r"a study keeps its population: 's' has \{'size': 4.*; put it back"):
+        open_ledger(make(**changed))
