@@ -82,7 +82,7 @@ def test_a_lane_that_is_late_says_why_ends_its_process_and_leaves_nothing_booked
             failure_config=tune.FailureConfig(max_failures=1),
         ),
     )
-    (result,) = tuner.fit()
+    result = tuner.fit()[0]
     assert "workers must be up within 0 s" in str(result.error)
     _until(lambda: _booked() <= before)
 

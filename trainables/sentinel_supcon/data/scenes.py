@@ -160,7 +160,9 @@ def open_patches(root: Path, dataset: str, knobs: DataKnobs) -> PatchData:
     _require_scenes(rows, contents.folder)
     channels = np.concatenate(([0, 1], 2 + columns))
     return PatchData(
-        **{name: arrays[name][: len(names)] for name in ("s1", "s2", "maps")},
+        s1=arrays["s1"][: len(names)],
+        s2=arrays["s2"][: len(names)],
+        maps=arrays["maps"][: len(names)],
         labels=labels,
         multi=arrays["multi"] & np.array(valid, bool),
         places=np.asarray(arrays["places"]),

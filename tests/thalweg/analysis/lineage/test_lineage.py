@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -129,7 +130,8 @@ def test_the_picture_has_a_line_for_each_schedule(record: StudyRecord) -> None:
     curves, rates = drawn.axes
     assert rates.get_ylabel() == "lr"
     best = [line for line in rates.lines if line.get_color() == "#2166ac"]
-    assert [list(map(float, best[0].get_xdata())), list(map(float, best[0].get_ydata()))] == [
+    line = np.asarray(best[0].get_data(), float)
+    assert line.tolist() == [
         [0, 100, 100, 200, 200, 300],
         [0.1, 0.1, 0.08, 0.08, 0.064, 0.064],
     ]

@@ -9,6 +9,7 @@ import pytest
 
 from families.toy.config import Toy
 from tests.thalweg.search.store.population.test_exploration import toy
+from thalweg.config import FamilyConfig
 from thalweg.errors import ConfigError
 from thalweg.search.preflight import prepare
 from thalweg.search.space import Space, load_space
@@ -16,7 +17,7 @@ from thalweg.search.store.population.perturbable import check_population, parame
 from thalweg.study import Population, Study
 
 
-def space(function: Callable[[Any], Toy], **population: Any) -> Space:
+def space(function: Callable[[Any], FamilyConfig], **population: Any) -> Space:
     study = Study(metric="mse", mode="min", samples=256, population=Population(**population))
     return replace(load_space("spaces.toys"), function=function, study=study, config_type=Toy)
 
