@@ -26,10 +26,10 @@ def test_trials_that_follow_one_another_are_one_member() -> None:
     trials = [
         trial(0, {100: 0.1}),
         trial(1, {100: 0.9}, PRUNED),
-        trial(2, {}, WAITING, **heir),
-        trial(3, {100: 0.1, 200: 0.1}, FAIL, **CUT),
-        trial(4, {100: 0.1, 200: 0.1}, WAITING, **{CONTINUES: 3}),
-        trial(5, {200: 0.3}, FAIL, **heir, **CUT),
+        trial(2, {}, WAITING, heir),
+        trial(3, {100: 0.1, 200: 0.1}, FAIL, CUT),
+        trial(4, {100: 0.1, 200: 0.1}, WAITING, {CONTINUES: 3}),
+        trial(5, {200: 0.3}, FAIL, heir | CUT),
     ]
     assert places(trials) == [[0], [1, 2, 5], [3, 4]]
     assert [reached(member.current) for member in members_of(trials)] == [100, 200, 200]
@@ -37,7 +37,7 @@ def test_trials_that_follow_one_another_are_one_member() -> None:
 
 
 def test_trials_that_wait_to_begin_and_those_of_a_study_that_was_defined_anew_are_no_members() -> None:
-    trials = [trial(0, {}, FAIL, **CUT), trial(1, {}, WAITING), trial(2, {}), trial(3, {}, FAIL)]
+    trials = [trial(0, {}, FAIL, CUT), trial(1, {}, WAITING), trial(2, {}), trial(3, {}, FAIL)]
     assert places(trials) == [[2], [3]]
     assert [len(each) for each in populations(trials, 1)] == [1, 1]
 
@@ -56,8 +56,8 @@ def test_a_mark_is_complete_once_all_have_arrived_or_failed_on_their_way_there()
     assert (
         at(
             trial(0, {100: 1.0}),
-            trial(1, {50: 2.0}, FAIL, **CUT),
-            trial(2, {50: 2.0}, WAITING, **{CONTINUES: 1}),
+            trial(1, {50: 2.0}, FAIL, CUT),
+            trial(2, {50: 2.0}, WAITING, {CONTINUES: 1}),
         )
         == 0
     )
@@ -65,7 +65,7 @@ def test_a_mark_is_complete_once_all_have_arrived_or_failed_on_their_way_there()
 
 def test_an_heir_that_fails_at_once_has_failed_on_its_way_to_the_next_mark() -> None:
     heir = {PARENT: 0, PARENT_SAMPLES: 100, REPLACES: 1}
-    trials = [trial(0, {100: 1.0, 200: 1.0}), trial(1, {100: 2.0}, PRUNED), trial(2, {}, FAIL, **heir)]
+    trials = [trial(0, {100: 1.0, 200: 1.0}), trial(1, {100: 2.0}, PRUNED), trial(2, {}, FAIL, heir)]
     assert completed(members_of(trials), 2, MARKS) == 200
     assert members_of(trials)[1].value_at(200) is None
     assert members_of(trials)[1].is_dead
