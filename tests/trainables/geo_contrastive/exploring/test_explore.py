@@ -20,6 +20,7 @@ from trainables.geo_contrastive.exploring.tables import gap_table, split_table
 from trainables.geo_contrastive.knobs import REFERENCE_VARIABLES, DataKnobs
 from trainables.geo_contrastive.worlds.synthetic import make_tiny_two_grids
 
+of_a_look = pytest.mark.slow  # which takes seconds to be drawn
 NAME = "tiny-two-grids"
 
 
@@ -63,7 +64,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
+@of_a_look
 def test_every_variable_has_a_picture_and_a_row_and_is_on_the_page(
     found: Exploration, folder: Path, data: tuple[Path, FieldData]
 ) -> None:
@@ -88,6 +89,7 @@ def test_the_seasonal_cycle_says_which_colour_is_which_split(data: tuple[Path, F
     assert [text.get_text() for text in legend.get_texts()][-3:] == ["train", "val", "test"]
 
 
+@of_a_look
 def test_the_page_needs_no_other_file_and_no_network(found: Exploration, folder: Path) -> None:
     sources: list[str] = []
 
@@ -102,6 +104,7 @@ def test_the_page_needs_no_other_file_and_no_network(found: Exploration, folder:
     assert "{{" not in text
 
 
+@of_a_look
 def test_splits_and_gaps_are_told(found: Exploration, folder: Path, data: tuple[Path, FieldData]) -> None:
     splits = {row["split"]: row for row in rows_of(folder / "splits.csv")}
     fields = data[1]

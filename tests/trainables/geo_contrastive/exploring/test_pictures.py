@@ -68,6 +68,7 @@ def test_there_is_a_map_of_each_variable_and_one_of_latents(
         assert picture[..., :3].std() > 0.01  # not an empty page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIABLES)
 def test_maps_hold_the_truth_what_was_seen_and_errors_in_units(
     task: RepresentationTask, data: FieldData, name: str
