@@ -68,7 +68,8 @@ def make_world(folder: Path, years: int) -> None:
     for name in MODALITIES:
         for split, period in (("train", train), ("val", val)):
             pieces = (
-                weather(len(period.dates), first, land, rng) for first in range(0, len(period.dates), 30)
+                in_range(name, weather(len(period.dates), first, land, rng))
+                for first in range(0, len(period.dates), 30)
             )
             path = writing.write_grid(folder, name, split, period, land=land, pieces=pieces)  # type: ignore[arg-type]
             if split == "train":
@@ -76,9 +77,7 @@ def make_world(folder: Path, years: int) -> None:
     ids = np.arange(1, NUM_CATCHMENTS + 1)
     series = rng.gamma(2.0, size=(2, NUM_CATCHMENTS, len(whole.dates))).astype(np.float32)
     writing.write_series(folder, whole, ids, evaporation=series[0], riverflow=series[1])
-    attributes = pd.DataFrame(
-        rng.standard_normal((NUM_CATCHMENTS, len(NRFA_ATTRIBUTES))), ids, list(NRFA_ATTRIBUTES)
-    )
+    attributes = pd.DataFrame(rng.random((NUM_CATCHMENTS, len(NRFA_ATTRIBUTES))), ids, list(NRFA_ATTRIBUTES))
     writing.write_attributes(folder, attributes)
 
 
@@ -101,6 +100,13 @@ def weather(num_days: int, first: int, land: npt.NDArray[np.bool_], rng: np.rand
     fields: Floats = np.kron(coarse, np.ones((1, PATCH, PATCH), np.float32))[:, land] * 3
     fields += rng.standard_normal(fields.shape, dtype=np.float32) * 0.1
     return fields.round(2)
+
+
+def in_range(name: str, fields: Floats) -> Floats:
+    """Returns fields as values that a modality can have, with their decimals."""
+    if name == "precipitation":
+        return np.abs(fields)
+    return fields if name == "temperature" else (0.5 + fields / 50).round(2)
 
 
 def unpack(path: Path, target: Path) -> None:
