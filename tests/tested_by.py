@@ -104,7 +104,6 @@ TESTED_BY = {
     "state": "test_damage",
     "steps_of_stage": "test_dead_knobs",
     "studies_view": "test_compare",
-    "study_protocol": "test_optuna_study",
     "survey": "test_values",
     "sync_batch_norm": "test_batch_norm",
     "train": "test_app",
