@@ -16,12 +16,11 @@ study = Study(
 
 def space(trial: Trial) -> GeoContrastive:
     floor = trial.suggest_float("floor", 0.0, 0.2)
-    alpha = {
-        "start": trial.suggest_float("start", 0.5, 1.0),
-        "half_point": trial.suggest_float("half_point", 0.02, 2.0, log=True),
-        "floor": floor,
-        "cap": floor + trial.suggest_float("cap_above_floor", 0.0, 0.3),
-    }
+    start = trial.suggest_float("start", 0.5, 1.0)
+    half_point = trial.suggest_float("half_point", 0.02, 2.0, log=True)
+    end = floor + (start - floor) * 2 ** (-1 / half_point)  # a cap below it would never be reached
+    cap = end + (start - end) * trial.suggest_float("cap_above_end", 0.0, 0.5)
+    alpha = {"start": start, "half_point": half_point, "floor": floor, "cap": cap}
     objective: dict[str, Any] = {"cycle": trial.suggest_categorical("cycle", ["off", "projection", "latent"])}
     if objective["cycle"] != "off":
         objective["cycle_weight"] = trial.suggest_float("cycle_weight", 0.01, 10.0, log=True)

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")]
 Check = Annotated[
-    bool, typer.Option(help="First check that what the space asks for is used; see `thalweg check`.")
+    bool,
+    typer.Option(help="Check the space before a new study, in at most about 20 s; see `thalweg check`."),
 ]
 Pictures = Annotated[bool, typer.Option(help="Draw pictures of the best trials at the end.")]
 
@@ -129,16 +130,20 @@ def _searched(
         from thalweg.console.live import make_view
         from thalweg.events import Notice
         from thalweg.search import run
-        from thalweg.search.checks.validity import check_used
-        from thalweg.search.preflight import prepare, refusals, searched_seeds
+        from thalweg.search.checks.check_space import check_before_search
+        from thalweg.search.checks.examined import Examined
+        from thalweg.search.preflight import prepare, refusals, searched_seeds, stopped_by_metric
         from thalweg.tracking.recorder import MLflowRecorder
 
     console = terminal()
     prepared = prepare(chosen, data, teller(console), options.starting_points)
-    for sentence in (*(check_used(chosen) if check else ()), *refusals(chosen), *searched_seeds(chosen)):
+    earlier = earlier_trials(options)
+    examined = Examined(chosen, options.output, data, known=prepared)
+    checked = check_before_search(examined) if check and not earlier else ()
+    for sentence in (*checked, *refusals(chosen), *searched_seeds(chosen), *stopped_by_metric(chosen.study)):
         teller(console)(sentence)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
-    view = make_view(console, earlier_trials(options), plain=plain)  # last: the search closes it
+    view = make_view(console, earlier, plain=plain)  # last: the search closes it
     record = run.search(prepared, options, [recorder, view])
     return record, view.standing.signal
 

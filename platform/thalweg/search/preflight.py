@@ -27,13 +27,14 @@ from thalweg.search.space import Space, extremes, probe, refused
 from thalweg.search.store.multi_objective.admission import unknown
 from thalweg.search.store.population.perturbable import check_population
 from thalweg.search.store.warm_start import StartingPoints, inherit
-from thalweg.study import NUM_PARAMETERS
+from thalweg.study import NUM_PARAMETERS, Study
 from thalweg.testing.samples import check_data
 from thalweg.testing.steps import check_fit
 from thalweg.training.guards.family_code import blaming
 from thalweg.training.protocol import protocol_of
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan
+from thalweg.wording import some
 
 NUM_SAMPLED = 32
 """Random configurations that the preflight tries, beside the ends of all ranges."""
@@ -138,6 +139,15 @@ def searched_seeds(space: Space) -> Iterator[str]:
                 f"the space searches {name}, which is a seed: the best trial would be the luckiest one; repeat each "
                 "setting over seeds instead, grid(..., seeds=3), and compare means by `thalweg show STUDY --by NAME`"
             )
+
+
+def stopped_by_metric(study: Study) -> Iterator[str]:
+    """Yields a sentence if trials of a study with several objectives are stopped early, by one of them alone."""
+    if study.also and study.scheduler != "none":
+        yield (
+            f"the scheduler {study.scheduler} stops trials by {study.metric} alone: one that is good in "
+            f"{some(study.also)} and not in it is stopped too; without a scheduler none is"
+        )
 
 
 def _replayed(space: Space, params: Mapping[str, Any]) -> FamilyConfig | None:

@@ -27,6 +27,10 @@ Piece = tuple[str, int, bytes]  # tensor, axis, hash
 Places = dict[Piece, tuple[int, int]]  # sample and place where a piece was first seen
 
 
+class UnrecognisedError(FamilyError):
+    """No value of a training sample is among those of an evaluation of the training split."""
+
+
 class Batches(Protocol):
     """The part of `thalweg.contract.Task` that samples batches."""
 
@@ -60,8 +64,9 @@ def check_splits(task: Batches, data: Data, ignore: frozenset[str] = frozenset()
         ignore: Names of tensors that may be equal in different samples, such as the time of the year.
 
     Raises:
-        FamilyError: Training samples have a piece of ``val`` or ``test``, these two have one in common, or no piece of
-            a training sample is found among those that `evaluation_batch` returns for ``train``.
+        FamilyError: Training samples have a piece of ``val`` or ``test``, or these two have one in common.
+        UnrecognisedError: No piece of a training sample is found among those that `evaluation_batch` returns for
+            ``train``.
     """
     trained, names = _sampled_for_training(task, data, ignore)
     evaluated: dict[str, Places] = {}
@@ -79,7 +84,7 @@ def check_splits(task: Batches, data: Data, ignore: frozenset[str] = frozenset()
         if shared := (pieces.keys() & evaluated[other].keys()) - common:
             raise FamilyError(_leak(drawn_by, pieces, other, evaluated[other], shared))
     if not (trained.keys() & evaluated["train"].keys()) - common:
-        raise FamilyError(
+        raise UnrecognisedError(
             "training samples must be known again in evaluation_batch of train, got no value in common in "
             f"{', '.join(sorted(names)) or 'any tensor'}; draw them from the same split, or give both batches a tensor "
             "that the key does not change"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -15,7 +16,10 @@ from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.training.evaluation import evaluate_split
 
 MAX_SAMPLES = 256
-"""Samples of ``val`` on which predictors are scored."""
+"""Samples of ``val`` on which predictors are scored, if there is time."""
+MIN_SAMPLES = 32
+"""The same, however slow the model is."""
+_NUM_SCORED = 12  # untrained models and baselines of a family, about
 _BATCH = 32
 _NUM_UNTRAINED = 3
 _NEARLY = 0.01
@@ -31,20 +35,22 @@ def judge_baselines(examined: Examined, deadline: Deadline) -> Judgement:
     untrained: list[float] = []
     found: dict[str, float] = {}
     skipped: list[str] = []
+    count = _affordable(task, data, name, deadline)
     for seed in range(_NUM_UNTRAINED):
-        torch.manual_seed(seed)
-        untrained += _scored(task, data, task.build(task.facts(data)), name)
+        untrained += _scored(task, data, _untrained(task, data, seed), name, count)
         if deadline.has_passed:
             break
-    for baseline, predictor in task.baselines(data).items():
+    for baseline, predictor in ({} if deadline.has_passed else task.baselines(data)).items():
         if deadline.has_passed:
             skipped.append(baseline)
             continue
-        if values := _scored(task, data, predictor, name):
+        if values := _scored(task, data, predictor, name, count):
             found[baseline] = values[0]
+    if deadline.has_passed and not found and not skipped:
+        skipped.append("all baselines")
     scores = ({"untrained": untrained[0]} if untrained else {}) | found
     listed = ", ".join(f"{each} {value:.4g}" for each, value in scores.items())
-    part = f", on {MAX_SAMPLES} samples of val" if data.num_samples("val") > MAX_SAMPLES else ""
+    part = f", on {count} samples of val" if data.num_samples("val") > count else ""
     return Judgement(
         check="baselines",
         warnings=tuple(_saturated(name, prepared.metric.mode, untrained, found)),
@@ -54,7 +60,21 @@ def judge_baselines(examined: Examined, deadline: Deadline) -> Judgement:
     )
 
 
-def _scored(task: Task[Any, Any], data: Data, predictor: nn.Module, metric: str) -> list[float]:
+def _untrained(task: Task[Any, Any], data: Data, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    model: nn.Module = task.build(task.facts(data))
+    return model
+
+
+def _affordable(task: Task[Any, Any], data: Data, metric: str, deadline: Deadline) -> int:
+    """Returns how many samples of ``val`` a model can be scored on so often that the baselines have time, too."""
+    began, left = time.monotonic(), deadline.left
+    _scored(task, data, _untrained(task, data, 0), metric, MIN_SAMPLES)
+    seconds = (time.monotonic() - began) / MIN_SAMPLES
+    return max(MIN_SAMPLES, min(MAX_SAMPLES, int(left / _NUM_SCORED / max(seconds, 1e-9))))
+
+
+def _scored(task: Task[Any, Any], data: Data, predictor: nn.Module, metric: str, count: int) -> list[float]:
     metrics = evaluate_split(
         task,
         data,
@@ -62,7 +82,7 @@ def _scored(task: Task[Any, Any], data: Data, predictor: nn.Module, metric: str)
         ALONE,
         split="val",
         batch_size=_BATCH,
-        max_samples=MAX_SAMPLES,
+        max_samples=count,
         is_baseline=True,
     )
     return [metrics[metric]] if metric in metrics else []

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+from thalweg.errors import SpaceError
 from thalweg.search.checks.baseline_values import judge_baselines
 from thalweg.search.checks.comparability import judge_comparability
-from thalweg.search.checks.cost_probe import judge_cost
+from thalweg.search.checks.cost_probe import judge_cost, seconds_of_sample
 from thalweg.search.checks.data_state import judge_data, judge_start
 from thalweg.search.checks.dead_knobs import judge_dead_knobs
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.search.checks.leakage import judge_splits
-from thalweg.search.checks.validity import judge_validity
+from thalweg.search.checks.validity import check_used, judge_validity
 from thalweg.testing.verdicts import sentence_of
 from thalweg.training.guards.family_code import blaming
 
@@ -24,6 +25,11 @@ SECONDS = 60.0
 
 What a search prepares before it starts, such as a synthetic data set, does not count.
 """
+
+SECONDS_BEFORE_SEARCH = 20.0
+"""Time that a search takes at most, about, to check a space before its first trial."""
+MAX_SECONDS_OF_SAMPLE = 0.25
+"""Longest evaluation of a sample with which a search checks its space by itself."""
 
 Check: TypeAlias = Callable[[Examined, Deadline], Judgement]
 
@@ -37,10 +43,10 @@ _CHECKS: Mapping[str, tuple[Check, float, str]] = {
     "start": (judge_start, 1.0, ""),
     "data": (judge_data, 0.1, "start"),
     "baselines": (judge_baselines, 0.2, "data"),
-    "dead knobs": (judge_dead_knobs, 0.5, "data"),
     "comparable": (judge_comparability, 0.35, "data"),
     "splits": (judge_splits, 0.5, "data"),
-    "cost": (judge_cost, 1.0, "data"),
+    "cost": (judge_cost, 0.5, "data"),
+    "dead knobs": (judge_dead_knobs, 1.0, "data"),  # last: it takes what time it has
 }
 """Each check by its name: the function, its share of the time that is left, and the check that must pass before."""
 
@@ -66,6 +72,28 @@ def judgements(examined: Examined, seconds: float = SECONDS) -> Iterator[Judgeme
         yield found
 
 
+def check_before_search(examined: Examined) -> Iterator[str]:
+    """Yields what a search tells of a space before its first trial; `thalweg check` takes more time and tells more.
+
+    Raises:
+        SpaceError: A parameter reaches no configuration, trials would not be measured alike, or splits leak.
+    """
+    yield from check_used(examined.space, *examined.drawn)
+    deadline = Deadline(SECONDS_BEFORE_SEARCH)
+    if (seconds := seconds_of_sample(examined)) > MAX_SECONDS_OF_SAMPLE:
+        yield (
+            f"a sample takes {seconds:.1f} s here: whether parameters act, and trials are measured alike, is left to "
+            "`thalweg check`"
+        )
+        return
+    for name in ("comparable", "splits", "dead knobs"):
+        check, ratio, _ = _CHECKS[name]
+        found = _judged(name, check, examined, deadline.share(ratio))
+        if found.faults and found.is_sure and name != "dead knobs":
+            raise SpaceError(f"{found.faults[0]}; --no-check searches the space as it is")
+        yield from (*found.faults, *found.warnings)
+
+
 def _judged(name: str, check: Check, examined: Examined, deadline: Deadline) -> Judgement:
     """Runs a check; whatever it raises becomes its fault."""
     began = time.perf_counter()
@@ -73,5 +101,5 @@ def _judged(name: str, check: Check, examined: Examined, deadline: Deadline) -> 
         with blaming(examined.family.package):
             found = check(examined, deadline)
     except Exception as error:  # whatever a family or a space raises
-        found = Judgement(check=name, faults=(sentence_of(error),))
+        found = Judgement(check=name, faults=(sentence_of(error),), is_sure=False)
     return replace(found, seconds=time.perf_counter() - began)

@@ -133,16 +133,21 @@ def _compared(
     values = {
         name: [other.params[name] for other in varied(examined.space, draw, name)] for name in draw.params
     }
+    alone: set[str] = set()  # those that did something are not tried with others again
     for turn in range(max(map(len, values.values()), default=0)):
         changes = {name: found[turn] for name, found in values.items() if turn < len(found)}
-        yield from _divided(examined, scorer, draw, changes, deadline)
+        together = {name: value for name, value in changes.items() if name not in alone}
+        for some_of in (together, *({name: changes[name]} for name in changes.keys() & alone)):
+            for name, comparison, score in _divided(examined, scorer, draw, some_of, deadline):
+                alone |= {name} if comparison != "same" else set()
+                yield name, comparison, score
 
 
 def _divided(
     examined: Examined, scorer: FrozenScorer, draw: Draw, changes: Mapping[str, Record], deadline: Deadline
 ) -> Iterator[tuple[str, Comparison, Score]]:
     """Yields what each of some changes does: all at once if they do nothing together, else by halves."""
-    if deadline.has_passed:
+    if deadline.has_passed or not changes:
         return
     other = with_choice(examined.space, draw, changes)
     if other is not None and changes.items() <= other.params.items():

@@ -34,6 +34,7 @@ class Examined:
         root: Folder of all data.
         ignore: Names of tensors that may be equal in different samples; see `thalweg.testing.splits.check_splits`.
         told: Sentences of the preparation for people.
+        known: What a search has prepared already.
     """
 
     space: Space
@@ -41,6 +42,7 @@ class Examined:
     root: Path | None = None
     ignore: frozenset[str] = frozenset()
     told: list[str] = field(default_factory=list)
+    known: Prepared | None = None
     _cache: DataCache = field(default_factory=lambda: DataCache(max_open=4))
 
     @cached_property
@@ -80,6 +82,8 @@ class Examined:
         Raises:
             ThalwegError: A search would refuse the space.
         """
+        if self.known is not None:
+            return self.known
         points = _Nowhere(self.output / self.space.name) if self.lacking else self._starting_points
         return prepare(self.space, self.root, self.told.append, points)
 

@@ -24,6 +24,7 @@ class Judgement:
         numbers: What was measured, as JSON values.
         seconds: Time that it took.
         is_reached: Whether the check ran; it did not if what it needs has failed.
+        is_sure: Whether it came to its end; it did not if what the space or its family raised is the fault.
     """
 
     check: str
@@ -35,6 +36,7 @@ class Judgement:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     is_reached: bool = True
+    is_sure: bool = True
 
     @property
     def mark(self) -> Mark:

@@ -14,7 +14,7 @@ from thalweg.contract import Batch, Data, Indices, Keys, KnowsFitted, KnowsOrigi
 from thalweg.errors import FamilyError
 from thalweg.search.checks.examined import Examined, spread
 from thalweg.search.checks.judgement import Deadline, Judgement
-from thalweg.testing.splits import check_splits
+from thalweg.testing.splits import UnrecognisedError, check_splits
 from thalweg.wording import some
 
 MIN_SAMPLES = 64
@@ -125,9 +125,12 @@ def judge_splits(examined: Examined, deadline: Deadline) -> Judgement:
     whole = max(data.num_samples(split) for split in SPLITS)
     most, began = min(MIN_SAMPLES, whole), time.monotonic()
     origins = Origins.of(task, data)
-    shared = _shared(SomeSamples(task, data, most), examined.ignore)
-    if (time.monotonic() - began) * whole / most <= deadline.left:
-        most, shared = whole, _shared(task, examined.ignore, data) if most < whole else shared
+    try:
+        shared = _shared(SomeSamples(task, data, most), examined.ignore)
+        if (time.monotonic() - began) * whole / most <= deadline.left:
+            most, shared = whole, _shared(task, examined.ignore, data) if most < whole else shared
+    except UnrecognisedError as error:
+        return _by_origins(origins, str(error))
     # What many samples of a split have in common is no leak, and only all samples tell.
     is_sure = most == whole
     return Judgement(
@@ -143,10 +146,29 @@ def judge_splits(examined: Examined, deadline: Deadline) -> Judgement:
     )
 
 
+def _by_origins(origins: Origins, why: str) -> Judgement:
+    """Judges splits whose training samples have no value that tells them, such as draws on latents of a frozen part."""
+    kinds = some(origins.kinds)
+    blind = ("values of samples were not compared, for training draws none",) if kinds else ()
+    return Judgement(
+        check="splits",
+        faults=tuple(origins.faults()) if kinds else (why,),
+        told=f"splits have no {kinds} in common" if kinds else "",
+        notes=(*origins.untold(), *blind),
+        numbers={"compared": 0, "origins": origins.kinds, "fitted_on": sorted(origins.fitted)},
+    )
+
+
 def _shared(part: Any, ignore: frozenset[str], data: Data | None = None) -> str:
-    """Returns what splits share, as a sentence; empty if they share nothing."""
+    """Returns what splits share, as a sentence; empty if they share nothing.
+
+    Raises:
+        UnrecognisedError: Training samples have no value by which they are known again.
+    """
     try:
         check_splits(part, part if data is None else data, ignore)
+    except UnrecognisedError:
+        raise
     except FamilyError as error:
         return str(error)
     return ""

@@ -45,13 +45,12 @@ def judge_validity(space: Space, draws: Draws, trace: Trace) -> Judgement:
     )
 
 
-def check_used(space: Space) -> Iterator[str]:
-    """Yields what a search tells of the branches of its space; what `thalweg check` takes seconds for is left to it.
+def check_used(space: Space, draws: Draws, trace: Trace) -> Iterator[str]:
+    """Yields what a search tells of the branches of its space; arguments as in `judge_validity`.
 
     Raises:
         SpaceError: The space asks for a parameter that reaches no configuration.
     """
-    draws, trace = drawn(space)
     for fault in unused(space, draws):
         raise SpaceError(f"{fault}; --no-check searches the space as it is")
     yield from _absent(space.file, draws, trace)

@@ -4,12 +4,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from families.knots.config import PRESETS, Knots
 from families.knots.task import Error, KnotsTask
-from thalweg.contract import Batch
-from thalweg.search.checks.check_space import judgements
+from thalweg.contract import Batch, Outputs, State
+from thalweg.errors import SpaceError
+from thalweg.search.checks import check_space
+from thalweg.search.checks.check_space import check_before_search, judgements
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Judgement
 from thalweg.study import Trial
@@ -88,3 +91,60 @@ def test_a_study_to_start_from_that_is_not_there_is_a_warning_and_checks_go_on(e
     (warning,) = verdicts["start"].warnings
     assert warning.startswith("a search would not start: no study 'bogs' in ")
     assert "the checks below take configurations as they are" in warning
+
+
+class Forgiving(Error):
+    """Errors below a margin that is searched do not count."""
+
+    def __init__(self, config: Knots) -> None:
+        self._config = config
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Errors beyond the margin."""
+        state = super().add(outputs, batch)
+        return {**state, "sum": torch.relu(state["sum"] - self._config.margin)}
+
+
+def margins(trial: Trial) -> Knots:
+    """A space of two knobs, one of which does nothing with the squared loss."""
+    return only_lr(trial).vary(margin=trial.suggest_float("margin", 0.0, 0.5))
+
+
+@pytest.mark.slow
+def test_a_search_tells_of_knobs_that_do_nothing_and_of_nothing_else(examine: Examine) -> None:
+    assert not list(check_before_search(examine(only_lr)))
+    (told,) = check_before_search(examine(margins))
+    assert told.startswith(
+        "a searched parameter must change something, got margin, which changes nothing in any"
+    )
+
+
+@pytest.mark.slow
+def test_a_search_refuses_trials_that_are_not_measured_alike(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KnotsTask, "measures", lambda task: (Forgiving(task.config),))
+    with pytest.raises(
+        SpaceError, match=r"got margin: the same predictions .*; --no-check searches the space as"
+    ):
+        list(check_before_search(examine(margins)))
+
+
+@pytest.mark.slow
+def test_what_a_check_itself_breaks_on_stops_no_search(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Judgement:
+        raise RuntimeError("no memory left")
+
+    _, ratio, needed = check_space._CHECKS["comparable"]
+    checks = {**check_space._CHECKS, "comparable": (broken, ratio, needed)}
+    monkeypatch.setattr(check_space, "_CHECKS", checks)
+    (told,) = check_before_search(examine(only_lr))
+    assert "no memory left" in told
+
+
+def test_a_large_model_is_left_to_the_command(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_space, "MAX_SECONDS_OF_SAMPLE", 0.0)
+    (told,) = check_before_search(examine(margins))
+    assert told.startswith("a sample takes ") and told.endswith("is left to `thalweg check`")

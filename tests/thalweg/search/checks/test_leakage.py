@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from families.knots.config import PRESETS, Knots
 from families.knots.task import SPLITS, KnotsTask, Rope
@@ -146,6 +147,24 @@ def test_a_family_that_tells_nothing_of_origins_is_told(judge: Judge) -> None:
     assert (
         note == "not compared, for the family does not tell: places, times and what statistics were fitted on"
     )
+
+
+def numbers_alone(task: KnotsTask, data: Rope, indices: Any, keys: Any) -> dict[str, Any]:
+    """A batch for frozen latents, which holds the numbers of samples alone."""
+    return {"row": torch.from_numpy(indices)}
+
+
+def test_samples_without_values_are_judged_by_their_origins(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KnotsTask, "training_batch", numbers_alone)
+    sound = judge(origins={"year": YEARS}, fitted={"year": [1999]})
+    assert (sound.mark, sound.told) == ("passed", "splits have no year in common")
+    assert sound.notes == ("values of samples were not compared, for training draws none",)
+    (fault,) = judge(origins={"year": YEARS | {"val": [2000]}}).faults
+    assert fault.startswith("train and val must have no year in common, got 2000")
+    (untold,) = judge().faults
+    assert untold.startswith("training samples must be known again")
 
 
 def test_some_samples_alone_make_a_warning(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
