@@ -17,6 +17,7 @@ from tests import tasks
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
 from thalweg.contract import Batch, Indices, Keys
+from thalweg.data import placement
 from thalweg.errors import ConfigError, NonFiniteDataError, NonFiniteError
 from thalweg.stage_contract import ParameterGroup, Progress, Stage
 from thalweg.study_folder import BASELINES
@@ -119,7 +120,9 @@ def test_a_report_that_was_lost_is_given_again(order: Orders, world: ProcessGrou
     session = Session(order(), world, DataCache())
     lost = session.advance(0)
     assert session.advance(0).metrics == lost.metrics
+    placement.empty(4)
     session.close()
+    assert not placement._free
     again = Session(order(), world, DataCache())
     assert again.advance(0).metrics == lost.metrics
     again.close()
