@@ -8,8 +8,8 @@ random order, and must give the same normalised land patches, which is checked b
   gzip        HDF5 in chunks of 30 days, gzip-4, as the merged files are; the window normalised, land patches chosen
   contiguous  the same from HDF5 without chunks or compression
   mmap        the same from a memory map of the full grids
-  ours        `WaterData.windows`: copies out of the prepared store; float16 is the same from a store in half the
-              bytes, which stay half until a model has chosen its patches
+  ours        `WaterData.tensors`: copies out of the prepared store, into the memory of batches that are gone; float16
+              is the same from a store in half the bytes, which stay half until a model has chosen its patches
   memcpy      a bare copy of as many bytes, which is the limit
 
 Then several processes open the data at once and read every window, as concurrent trials do; told is the private memory
@@ -106,7 +106,10 @@ def in_range(name: str, fields: Floats) -> Floats:
     """Returns fields as values that a modality can have, with their decimals."""
     if name == "precipitation":
         return np.abs(fields)
-    return fields if name == "temperature" else (0.5 + fields / 50).round(2)
+    if name == "temperature":
+        return fields
+    shares: Floats = (np.float32(0.5) + fields / np.float32(50)).round(2)
+    return shares
 
 
 def unpack(path: Path, target: Path) -> None:
@@ -157,7 +160,8 @@ class Windows:
         return list(order[: len(order) // BATCH * BATCH].reshape(-1, BATCH))
 
     def _ours(self, numbers: Numbers) -> Mapping[str, npt.NDArray[Any]]:
-        return self._data.windows("train", numbers)
+        found = self._data.tensors("train", numbers)
+        return {name: found[name].numpy() for name in ("images", "vectors", "vector_present", "day_of_year")}
 
     _float16 = _ours
 

@@ -37,9 +37,19 @@ def gather(
     A strided copy per window costs about as much as a plain copy of the same bytes, also from a memory map.
     """
     out = np.empty((len(starts), series.shape[1], length, *series.shape[2:]), dtype=series.dtype)
+    gather_into(out, series, starts)
+    return out
+
+
+def gather_into(
+    out: Shaped[np.ndarray, "window modality time *item"],
+    series: Shaped[np.ndarray, "day modality *item"],
+    starts: Int64[np.ndarray, " window"],
+) -> None:
+    """Copies windows out of a day-major array into memory that is there; see `gather`."""
+    length = out.shape[2]
     for window, first in zip(out, starts.tolist(), strict=True):
         window[...] = series[first : first + length].swapaxes(0, 1)
-    return out
 
 
 def bridged(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from thalweg.config import Optimization
 from thalweg.contract import Task
+from thalweg.data import placement
 from thalweg.data.finite import first_non_finite
 from thalweg.errors import ConfigError, NonFiniteDataError, NonFiniteError
 from thalweg.hashing import splitmix64
@@ -225,5 +226,6 @@ class Loop:
         return NonFiniteDataError(f"{law}; {advice}")
 
     def close(self) -> None:
-        """Ends the prefetch thread."""
+        """Ends the prefetch thread, and frees the memory that is kept for batches."""
         self._prefetch.shutdown(wait=True, cancel_futures=True)
+        placement.free()

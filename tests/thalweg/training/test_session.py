@@ -17,6 +17,7 @@ from tests import tasks
 from tests.thalweg.training.conftest import Orders, Run
 from thalweg.config import Optimization
 from thalweg.contract import Batch, Indices, Keys
+from thalweg.data import placement
 from thalweg.errors import ConfigError, NonFiniteDataError, NonFiniteError
 from thalweg.stage_contract import ParameterGroup, Progress, Stage
 from thalweg.study_folder import BASELINES
@@ -119,8 +120,10 @@ def test_a_report_that_was_lost_is_given_again(order: Orders, world: ProcessGrou
     session = Session(order(), world, DataCache())
     lost = session.advance(0)
     assert session.advance(0).metrics == lost.metrics
+    placement.empty(4)
     session.close()
     assert session.last is not None and session.last.timings["train_s"] > 0
+    assert not placement._free
     again = Session(order(), world, DataCache())
     given = again.advance(0)
     assert (given.metrics, given.timings) == (lost.metrics, {})  # of a process that has spent no time on it

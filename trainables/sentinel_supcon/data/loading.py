@@ -3,12 +3,9 @@
 A copy converts one scene after the other and scales some at once while they are in the processor's cache, so that
 memory is passed once: a batch costs little more than a plain copy of its bytes.
 
-A batch takes the memory of one that nobody holds any longer. A large array is memory that the system clears page by
-page at its first use and takes back at its end; for batches of scenes that takes as long as reading them.
+A batch takes the memory of one that nobody holds any longer; to clear new memory would take as long as reading scenes.
 """
 
-import math
-import weakref
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,6 +13,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64, Shaped
 from torch import Tensor
 
+from thalweg.data.placement import empty
 from trainables.sentinel_supcon.data.augment import Corners, windows
 from trainables.sentinel_supcon.data.scenes import PatchData
 from trainables.sentinel_supcon.data.units import REFLECTANCE
@@ -25,8 +23,6 @@ _CACHED = 1 << 18  # values that are scaled at once
 _DB_RANGE = (-25.0, 0.0)
 _MAX_NUMBER = 1e4
 _EPSILON = 1e-5  # keeps an image of zeros finite
-_MAX_FREE, _MAX_SIZES = 2, 4  # of each size; of training and of an evaluation, for two sensors
-_free: dict[int, list[Float32[np.ndarray, " value"]]] = {}
 
 Rows = Int64[np.ndarray, " scene"]
 
@@ -98,23 +94,3 @@ def by_maximum(images: Float32[Tensor, "scene band row col"], *, decibels: bool)
 
 def _column(values: Iterable[float]) -> Float32[Tensor, "band 1 1"]:
     return torch.tensor(list(values), dtype=torch.float32)[:, None, None]
-
-
-def empty(*shape: int) -> Float32[Tensor, "..."]:
-    """Returns a tensor with whatever values its memory holds; the memory is free again once no view of it is left."""
-    size = math.prod(shape)
-    try:
-        memory = _free[size].pop()
-    except (KeyError, IndexError):  # asked for forgiveness, as other threads and finalizers may come between
-        memory = np.empty(size, np.float32)
-    lent = memory.reshape(shape)  # all that tensors hold, so that its end is theirs
-    weakref.finalize(lent, _give_back, memory).atexit = False
-    return torch.from_numpy(lent)
-
-
-def _give_back(memory: Float32[np.ndarray, " value"]) -> None:
-    if memory.size not in _free and len(_free) >= _MAX_SIZES:
-        _free.clear()
-    kept = _free.setdefault(memory.size, [])
-    if len(kept) < _MAX_FREE:
-        kept.append(memory)

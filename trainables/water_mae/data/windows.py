@@ -13,7 +13,7 @@ from torch import Tensor
 
 from thalweg.config import identity
 from thalweg.contract import SplitName
-from thalweg.data.placement import gather_there, unpacked, upload
+from thalweg.data.placement import gather_here, gather_there, unpacked, upload
 from thalweg.data.store import Store, StoreWriter, content_hashes, key_of, open_store
 from thalweg.data.windows import gather, whole, window_starts
 from thalweg.errors import DataError
@@ -263,7 +263,7 @@ class WaterData:
         """
         starts, length, there = self.starts[split][indices], self.sequence_length, self.resident
         if there is None:
-            series = {name: torch.from_numpy(gather(getattr(self, name), starts, length)) for name in _SERIES}
+            series = {name: gather_here(getattr(self, name), starts, length) for name in _SERIES}
             valid = (torch.tensor(each) for each in (self.geometry.pixel_valid, self.geometry.member_valid))
         else:
             series = {name: gather_there(getattr(there, name), starts, length) for name in _SERIES}
@@ -281,7 +281,7 @@ class WaterData:
             if marks is None:
                 continue
             if there is None:
-                windows = torch.from_numpy(gather(marks, starts, self.sequence_length))
+                windows = gather_here(marks, starts, self.sequence_length)
             else:
                 windows = gather_there(marks, starts, self.sequence_length)
             is_packed = kind == "image"
