@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -9,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import nn
 
-from thalweg.contract import Batch, Outputs, Task
+from thalweg.contract import Batch, Outputs, Task, metrics_of
 from thalweg.errors import ThalwegError
 from thalweg.search.checks.covering import covering
 from thalweg.search.checks.draws import Draw, varied, with_choice
@@ -24,7 +25,9 @@ MAX_SAMPLES = 64
 """Samples of ``val`` that the model is scored on."""
 _BATCH = 32
 
-Comparison: TypeAlias = Literal["same", "measured otherwise", "read otherwise", "does not fit"]
+Comparison: TypeAlias = Literal[
+    "same", "measured otherwise", "other metrics otherwise", "read otherwise", "does not fit"
+]
 Score: TypeAlias = float | None
 
 
@@ -44,7 +47,8 @@ class FrozenScorer:
         data = examined.data(self._task)
         self._model: nn.Module = self._task.build(self._task.facts(data)).eval()
         self._outputs: list[Outputs] = []
-        self.own = self._scored(self._task, self._recorded)
+        self._metrics = self._measured(self._task, self._recorded)
+        self.own: Score = self._metrics.get(self._metric)
         self._own = draw
 
     def compare(self, other: Draw) -> tuple[Comparison, Score]:
@@ -54,13 +58,16 @@ class FrozenScorer:
             return "same", self.own
         try:
             kept = iter(self._outputs)
-            measured = self._scored(task, lambda batch: next(kept))
+            metrics = self._measured(task, lambda batch: next(kept))
+            measured = metrics.get(self._metric)
         except (ThalwegError, RuntimeError, ValueError, LookupError, TypeError, StopIteration):
             return "does not fit", None
         if measured != self.own:
             return "measured otherwise", measured
+        if any(_differ(metrics[name], self._metrics[name]) for name in metrics.keys() & self._metrics.keys()):
+            return "other metrics otherwise", measured
         try:
-            read = self._scored(task, partial(self._task.predict, self._model))
+            read = self._measured(task, partial(self._task.predict, self._model)).get(self._metric)
         except (ThalwegError, RuntimeError, ValueError, LookupError, TypeError):
             return "does not fit", None
         return ("same" if read == self.own else "read otherwise"), read
@@ -70,8 +77,10 @@ class FrozenScorer:
         self._outputs.append(outputs)
         return outputs
 
-    def _scored(self, task: Task[Any, Any], predict: Callable[[Batch], Outputs]) -> Score:
-        metrics: Mapping[str, float] = evaluate_split(
+    def _measured(self, task: Task[Any, Any], predict: Callable[[Batch], Outputs]) -> Mapping[str, float]:
+        """Returns the metrics that should mean the same in every trial."""
+        comparable = {metric.name for metric in metrics_of(task) if metric.search_invariant}
+        metrics = evaluate_split(
             task,
             self._examined.data(task),
             predict,
@@ -81,7 +90,11 @@ class FrozenScorer:
             max_samples=MAX_SAMPLES,
             is_baseline=True,
         )
-        return metrics.get(self._metric)
+        return {name: value for name, value in metrics.items() if name in comparable}
+
+
+def _differ(one: float, other: float) -> bool:
+    return one != other and not (math.isnan(one) and math.isnan(other))
 
 
 def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
@@ -92,6 +105,7 @@ def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
     """
     faults: dict[str, str] = {}
     reading: dict[str, None] = {}
+    elsewhere: dict[str, None] = {}
     fitting: dict[str, None] = {}
     names: dict[str, None] = {}
     left: frozenset[Any] | None = None
@@ -104,6 +118,8 @@ def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
                 faults.setdefault(name, f"{_written(scorer.own)} and {_written(found)}")
             elif comparison == "read otherwise":
                 reading[name] = None
+            elif comparison == "other metrics otherwise":
+                elsewhere[name] = None
             elif comparison == "same":
                 fitting[name] = None
         if deadline.has_passed:
@@ -112,7 +128,8 @@ def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
     return Judgement(
         check="comparable",
         faults=tuple(_fault(examined, name, values) for name, values in faults.items()),
-        warnings=_readers([name for name in reading if name not in faults]),
+        warnings=_readers([name for name in reading if name not in faults])
+        + _movers([name for name in elsewhere if name not in faults]),
         told=f"one model keeps its score whatever {counted(len(fitting), 'parameter')} of {len(names)} are",
         skipped=_skipped(left),
         numbers={"metric": examined.space.study.metric, "moved_by": list(faults), "read_by": list(reading)},
@@ -174,6 +191,15 @@ def _readers(names: list[str]) -> tuple[str, ...]:
     return (
         f"{some(names)} changes what the model is given to evaluate; this is right if it belongs to the model, such as "
         "the scale of its inputs, and wrong if it makes the task easier",
+    )
+
+
+def _movers(names: list[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    return (
+        f"{some(names)} changes metrics beside the objective that should mean the same in every trial, of the same "
+        "predictions; that of other models may change too, such as one that counts classes",
     )
 
 

@@ -147,9 +147,9 @@ def judge_splits(examined: Examined, deadline: Deadline) -> Judgement:
 
 
 def _by_origins(origins: Origins, why: str) -> Judgement:
-    """Judges splits whose training samples have no value that tells them, such as draws on latents of a frozen part."""
+    """Judges splits whose training samples have no value that tells them, as if augmented, or on latents alone."""
     kinds = some(origins.kinds)
-    blind = ("values of samples were not compared, for training draws none",) if kinds else ()
+    blind = ("values of samples were not compared, for training draws none or changes all",) if kinds else ()
     return Judgement(
         check="splits",
         faults=tuple(origins.faults()) if kinds else (why,),

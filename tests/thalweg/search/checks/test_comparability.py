@@ -1,6 +1,7 @@
 """Knobs that move the measurement are named, and no others."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,6 +54,33 @@ class Forgiving(Error):
         """Errors beyond the margin."""
         state = super().add(outputs, batch)
         return {**state, "sum": torch.relu(state["sum"] - self._config.margin)}
+
+
+class Counting(Error):
+    """Beside the error, how often it is above a margin that is searched: never, for a model that always is far off."""
+
+    metrics = (*Error.metrics, replace(Error.metrics[0], name="far"))
+
+    def __init__(self, config: Knots) -> None:
+        self._config = config
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Errors, and those beyond the margin."""
+        far = (outputs["target"] - batch["target"]).abs() > self._config.margin
+        return {**super().add(outputs, batch), "far": far.double().sum()}
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Means."""
+        return {**super().summarize(state), "far": float(state["far"] / state["count"])}
+
+
+@pytest.mark.slow
+def test_a_knob_that_moves_another_metric_alone_is_a_warning(patch: Patch, examine: Examine) -> None:
+    patch("measures", lambda task: (Counting(task.config),))
+    found = judged(examine)
+    assert not found.faults
+    (warning,) = found.warnings
+    assert warning.startswith("margin changes metrics beside the objective")
 
 
 def forgiving(task: KnotsTask) -> tuple[Measure, ...]:
