@@ -2,7 +2,12 @@
 
 from families.toy.config import Toy
 from thalweg.config import Optimization
-from thalweg.study import Study, Trial
+
+try:
+    from thalweg.study import Study, Trial
+except ModuleNotFoundError:  # a checkout of a build that has them elsewhere
+    from thalweg.search.space import Trial  # type: ignore[attr-defined]
+    from thalweg.search.study import Study  # type: ignore[import-not-found,no-redef]
 
 study = Study(
     metric="mse",

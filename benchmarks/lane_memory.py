@@ -149,6 +149,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="1 and 2 lanes")
     parser.add_argument("--before", type=Path, help="a checkout of an earlier build")
+    parser.add_argument("--only", choices=("thalweg", "nested", "before"), help="one arm")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--arm", choices=("nested",), help=argparse.SUPPRESS)
     parser.add_argument("--lanes", type=int, help=argparse.SUPPRESS)
@@ -160,6 +161,8 @@ def main() -> None:
     arms = {"thalweg": ROOT, "nested": ROOT}
     if options.before:
         arms["before"] = options.before.resolve()
+    if options.only:
+        arms = {options.only: arms[options.only]}
     numbers = LANES[:2] if options.quick else LANES
     found = Figures()
     for arm, checkout in arms.items():

@@ -19,11 +19,12 @@ from ray import tune
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from ray.util.state import list_actors
 
-from thalweg.lanes import causes_of_death
+from thalweg.lanes import causes_of_death, stages
 from thalweg.lanes.lane import Lane, LaneSettings
 from thalweg.lanes.resources import Gang
 from thalweg.lanes.trainable import LaneTrainable
 from thalweg.search.tune_adapters import booking
+from thalweg.study_folder import StudyFolder
 from thalweg.training.messages import Refusal, Report, TrialOrder
 
 # Ray warns of its own deprecations while it starts a trainer, which happens in this process here.
@@ -82,8 +83,8 @@ def test_a_lane_that_is_late_says_why_ends_its_process_and_leaves_nothing_booked
             failure_config=tune.FailureConfig(max_failures=1),
         ),
     )
-    result = tuner.fit()[0]
-    assert "workers must be up within 0 s" in str(result.error)
+    results = tuner.fit()
+    assert "workers must be up within 0 s" in str(results[0].error)
     _until(lambda: _booked() <= before)
 
 
@@ -100,7 +101,12 @@ def test_a_lane_is_three_processes_of_which_only_the_worker_imports_torch(
     lane: Any = ray.remote(num_cpus=0, scheduling_strategy=placed)(trainable).remote(
         config={"number": 0, "config": order.config}
     )
-    assert "answer" in ray.get(lane.train.remote(), timeout=240)
+    training, lanes, told = lane.train.remote(), StudyFolder(tmp_path).lanes, set()
+    while not ray.wait([training], timeout=0.1)[0]:
+        told |= {stage for stage, _ in stages.current(lanes, 0.0)}
+    assert "answer" in ray.get(training)
+    assert told >= {"starting its workers", "importing torch", "importing DeepSpeed"}
+    assert stages.current(lanes, 0.0) == []
     started = {actor: kind for actor, kind in _actors().items() if actor not in before}
     assert sorted(started.values())[:2] == ["Channel", "RayTrainWorker"]
     assert len(started) == 3  # and the trainable, to whose class Tune gives another name

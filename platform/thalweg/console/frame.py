@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
@@ -15,8 +17,11 @@ from rich.text import Text
 from thalweg.analysis.progress import Running, Standing
 from thalweg.console.formatting import clock, listed, number, pairs, score, sparkline
 from thalweg.console.notices import STYLES, asked_by, compared, outlook, starting, time_left
+from thalweg.lanes import stages
+from thalweg.study_folder import StudyFolder
 from thalweg.wording import counted
 
+_CLOCKS_S = 2.0  # by which the clock of a file system may lag behind
 WIDE = 110  # columns from which the parameters of running trials are shown
 
 
@@ -134,7 +139,8 @@ class Frame:
             return "starting Ray"
         if standing.any_trained or not study.num_lanes:
             return None
-        return starting(study)
+        began = time.time() - standing.elapsed - _CLOCKS_S
+        return starting(study, stages.current(StudyFolder(Path(study.directory)).lanes, began))
 
     def _running(self, width: int, room: int, ascii_only: bool) -> RenderableType:
         wide = width >= WIDE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
@@ -56,10 +56,23 @@ def sentences(event: Event, standing: Standing, new_best: bool) -> list[Text]:
     return []
 
 
-def starting(study: StudyStarted) -> str:
-    """Returns a sentence on what the first trials wait for."""
+def starting(study: StudyStarted, stages: Sequence[tuple[str, float]] = ()) -> str:
+    """Returns a sentence on what the first trials wait for.
+
+    Args:
+        study: The study.
+        stages: What each lane that starts is doing, and for how many seconds.
+    """
     lanes = f"{counted(study.num_lanes, 'lane')} of {counted(study.num_workers, 'worker')}"
-    return f"starting {lanes}, once for all trials: a minute or, on a busy machine, a few"
+    told: dict[str, list[float]] = {}
+    for stage, seconds in stages:
+        told.setdefault(stage, []).append(seconds)
+    doing = [
+        f"{f'{len(times)} ' if len(stages) > 1 else ''}{stage} {max(times):.0f} s"
+        for stage, times in told.items()
+    ]
+    wait = ", ".join(doing) or "a minute or, on a busy machine, a few"
+    return f"starting {lanes}, once for all trials: {wait}"
 
 
 def time_left(standing: Standing) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import train
 
+from thalweg.lanes import stages
 from thalweg.lanes.causes_of_death import PREEMPTED
 
 
@@ -17,11 +19,12 @@ def enter(settings: dict[str, Any]) -> None:
     It registers before it imports torch and DeepSpeed, which may hang on a machine whose disk does not answer.
 
     Args:
-        settings: ``channel``, the actor, and what `work` takes.
+        settings: ``channel``, the actor, ``stage``, the file for the lane's stages, and what `work` takes.
     """
     # As bytes: to receive it as it is, the channel's process would import all of Ray Train.
     me = ray.cloudpickle.dumps(ray.get_runtime_context().current_actor)  # type: ignore[no-untyped-call]
     ray.get(settings["channel"].enter.remote(train.get_context().get_world_rank(), me))
+    stages.begin(Path(settings["stage"]), "importing DeepSpeed")
     from thalweg.lanes.worker import work
 
     work(settings)

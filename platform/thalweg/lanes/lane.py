@@ -14,7 +14,7 @@ import ray
 from ray import train
 
 from thalweg.errors import LaneDiedError
-from thalweg.lanes import causes_of_death
+from thalweg.lanes import causes_of_death, stages
 from thalweg.lanes.channel import Channel, Command, Restarted, Silence
 from thalweg.lanes.entrance import Coroner, enter
 from thalweg.lanes.micro_batches import FittingMicroBatches
@@ -90,6 +90,8 @@ class Lane:
         self._ended = ""  # why this lane has ended its own workers
         self._details = ""
         self._error: BaseException | None = None
+        self._stage = stages.stage_file(settings.folder.lanes, name)
+        stages.begin(self._stage, "starting its workers")
         self._channel: Any = ray.remote(num_cpus=0)(Channel).remote(settings.gang.num_workers)
         trainer = self._trainer(name)
         self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True, name=name)
@@ -103,8 +105,9 @@ class Lane:
                 "channel": self._channel,
                 "num_threads": max(int(gang.cpus), 1),
                 "traces": str(self._settings.folder.lanes / name),
+                "stage": str(self._stage),
             },
-            backend_config=TorchGroup(backend="nccl" if gang.gpus else "gloo"),
+            backend_config=TorchGroup(backend="nccl" if gang.gpus else "gloo", stage=str(self._stage)),
             scaling_config=train.ScalingConfig(
                 num_workers=gang.num_workers, use_gpu=gang.gpus > 0, resources_per_worker=gang.bundle
             ),
@@ -130,7 +133,10 @@ class Lane:
             LaneDiedError: They did not come up.
         """
         answers = self._receive(self._settings.start_timeout_s)
-        return answers if isinstance(answers, list) else self.wait_until_ready()
+        if not isinstance(answers, list):
+            return self.wait_until_ready()
+        stages.begin(self._stage, "training to its first evaluation")
+        return answers
 
     def advance(self, order: TrialOrder, reached: int) -> Report | Refusal:
         """Trains a trial to its next evaluation, with at most `max_restarts` restarts of the group.
@@ -144,7 +150,10 @@ class Lane:
             LaneDiedError: The group is gone for good.
         """
         self.deaths, self._details = [], ""
-        return self._micro_batches.advance(order, lambda order: self._attempt(order, reached))
+        try:
+            return self._micro_batches.advance(order, lambda order: self._attempt(order, reached))
+        finally:
+            stages.end(self._stage)
 
     def _attempt(self, order: TrialOrder, reached: int) -> Report | Refusal:
         for _ in range(self._settings.max_restarts + 1):
@@ -225,6 +234,7 @@ class Lane:
         Ray keeps the process of an actor until nothing runs in it any more. Ray Train's run, which waits for the late
         workers, would keep it for ever, with the resources of the lane.
         """
+        stages.end(self._stage)
         timer = threading.Timer(_LAST_WORDS_S, os.kill, args=(os.getpid(), signal.SIGKILL))
         timer.daemon = True
         timer.start()

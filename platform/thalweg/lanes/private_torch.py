@@ -10,10 +10,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.train.backend import Backend, BackendConfig
+
+from thalweg.lanes import stages
 
 _TIMEOUT_S = 1800
 _LEAVING_S = 30.0
@@ -25,9 +28,11 @@ class TorchGroup(BackendConfig):
 
     Attributes:
         backend: ``nccl`` or ``gloo``.
+        stage: The file in which the lane's stages are told.
     """
 
     backend: str = "gloo"
+    stage: str = ""
 
     @property
     def backend_cls(self) -> type[Backend]:
@@ -49,6 +54,7 @@ class _TorchGroup(Backend):
 
     def on_start(self, worker_group: Any, backend_config: Any) -> None:
         """Joins the workers, with the first one's machine and a free port of it as their meeting point."""
+        stages.begin(Path(backend_config.stage), "importing torch")
         address, port = worker_group.execute_single(0, _meeting_point)
         size = len(worker_group)
         joining = [

@@ -1,7 +1,11 @@
 """The live view and the plain one, drawn on consoles of known size."""
 
+import os
+import re
+import time
 from collections.abc import Callable, Iterable
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -21,6 +25,8 @@ from thalweg.events import (
     TrialProgress,
     TrialStarted,
 )
+from thalweg.lanes import stages
+from thalweg.study_folder import StudyFolder
 
 Page = Callable[..., tuple[Console, StringIO]]
 Started = Callable[..., StudyStarted]
@@ -134,6 +140,31 @@ def test_before_the_first_evaluation_a_frame_says_what_is_being_waited_for(
     assert "starting Ray" in "\n".join(drawn([], *page()))
     events: list[Event] = [started(), TrialStarted(number=0, params=PARAMS, config={})]
     assert "starting 2 lanes" in "\n".join(drawn(events, *page()))
+
+
+def test_a_frame_says_second_by_second_what_the_lanes_that_start_are_doing(
+    page: Page, started: Started, tmp_path: Path
+) -> None:
+    standing = Standing(clock=iter((0.0, *[100.0] * 50)).__next__)
+    standing.observe(started(directory=str(tmp_path)))
+    for name, stage, seconds in (
+        ("a", "importing torch", 12),
+        ("b", "starting its workers", 3),
+        ("c", "late", 990),
+    ):
+        file = stages.stage_file(StudyFolder(tmp_path).lanes, name)
+        stages.begin(file, stage)
+        os.utime(file, (time.time() - seconds, time.time() - seconds))
+    console, text = page(width=200)
+    console.print(Frame(standing, []).render(console.options))
+    found = re.search(
+        r"starting 2 lanes.*: 1 importing torch (1\d) s, 1 starting its workers (\d) s", text.getvalue()
+    )
+    assert found, text.getvalue()
+    assert "late" not in text.getvalue()  # of a lane of an earlier session
+    stages.end(stages.stage_file(StudyFolder(tmp_path).lanes, "a"))
+    console.print(Frame(standing, []).render(console.options))
+    assert re.search(r": starting its workers \d s", text.getvalue())
 
 
 def test_plain_lines_carry_no_control_characters(page: Page, started: Started) -> None:
