@@ -263,3 +263,19 @@ def test_a_trial_that_is_promoted_was_not_stopped(started: Started) -> None:
     standing.observe(TrialStarted(number=3, params={}, config={}, tags={"continues": "2"}))
     standing.observe(end(3))
     assert standing.counts == {"complete": 1, "pruned": 1, "failed": 0}
+
+
+def test_members_of_a_population_that_are_replaced_do_not_count(started: Started) -> None:
+    standing = Standing()
+    heir = TrialStarted(
+        number=2, params={}, config={}, tags={"parent": "0", "parent_samples": "400", "replaces": "1"}
+    )
+    first = started(num_trials=2, definition={"scheduler": "population"})
+    for event in (first, begin(0), begin(1), end(1, "pruned"), heir):
+        standing.observe(event)
+    assert (standing.num_ended, standing.counts["pruned"]) == (0, 0)
+    assert standing.running[2].samples == standing.running[2].inherited == 400
+    assert standing.progress == pytest.approx(400 / 800 / 2)
+    for event in (end(0), end(2)):
+        standing.observe(event)
+    assert (standing.num_ended, standing.progress, standing.outlook()) == (2, 1.0, None)

@@ -59,8 +59,10 @@ class PopulationQueue(TrialQueue):
 
     def rests(self, number: int) -> bool:
         """Returns whether a trial waits for the others after its last evaluation; if so it has left its lane."""
-        if self.frozen(number).last_step not in self._settings.marks:
+        trial = self.frozen(number)
+        if trial.last_step not in self._settings.marks:
             return False
+        private_optuna.set_user_attr(self._study, trial, _RESTS_AT, trial.last_step)
         self._resting.add(number)
         return True
 
@@ -96,6 +98,7 @@ class PopulationQueue(TrialQueue):
         for trial in self._ready(self._trials())[:1]:
             if trial.state == TrialState.RUNNING:
                 self._resting.discard(trial.number)
+                private_optuna.set_user_attr(self._study, trial, _RESTS_AT, None)
                 return trial.number
         return None
 
@@ -132,7 +135,7 @@ class PopulationQueue(TrialQueue):
 
     def is_at_fault(self, trial: FrozenTrial) -> bool:
         """Returns whether the death of a process may be a trial's fault: one that rests is on no lane."""
-        return trial.last_step not in self._settings.marks
+        return trial.user_attrs.get(_RESTS_AT) is None
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -211,6 +214,7 @@ class PopulationQueue(TrialQueue):
         return None
 
 
+_RESTS_AT = "rests_at"  # user attribute: samples at the mark where a trial rests; None while it trains
 _WHY = "why_replaced"  # user attribute of an heir: why the trial ends in whose place it trains
 
 
