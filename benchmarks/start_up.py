@@ -178,6 +178,7 @@ def train(number: int, folder: Path, world: Any, cache: Any) -> None:
         evaluations=space.study.evaluations,
         data_root=str(Path(os.environ["THALWEG_DATA"]) / "water_mae"),
         directory=str(folder),
+        baselines=True,  # which a search measures before its first step
     )
     report = Session(order, world, cache).advance(0)
     (folder / f"value-{number}.part").write_text(repr(report.value))
