@@ -15,6 +15,7 @@ from thalweg.errors import ResourceError
 from thalweg.search.reproduction.circumstances import WORKERS
 from thalweg.search.reproduction.original import Original
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 RANK = "RANK"
 """Variable that each worker of a group has."""
 
@@ -40,6 +41,7 @@ def launch(num_workers: int, words: Sequence[str]) -> int:
     Raises:
         ResourceError: A worker was ended from outside.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -56,6 +58,8 @@ def launch(num_workers: int, words: Sequence[str]) -> int:
     try:
         with _alike():
             elastic_launch(config, sys.executable)("-P", "-m", "thalweg", *words)
+    except SignalException as stopped:  # Ctrl-C, which has ended the workers
+        return 128 + int(stopped.sigval)
     except ChildFailedError as error:
         every = [failure.exitcode for failure in error.failures.values()]
         codes = [code for code in every if code != -signal.SIGTERM] or every  # the launcher ends the others
@@ -72,6 +76,7 @@ def launch(num_workers: int, words: Sequence[str]) -> int:
 def _alike() -> Iterator[None]:
     """Lets processes that start meanwhile import the same code with as many threads as this one, as torchrun does."""
     before = dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     there = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     here = [path for path in sys.path if path and Path(path).is_dir()]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, there), *here]))
@@ -81,3 +86,5 @@ def _alike() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+        for number, handler in handlers.items():  # torch's launcher leaves its own
+            signal.signal(number, handler)

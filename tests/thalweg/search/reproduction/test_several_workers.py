@@ -1,5 +1,6 @@
 """A trial that several workers trained is reproduced by as many, which the command starts itself."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,5 +54,7 @@ def test_a_worker_that_is_killed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
     (tmp_path / "thalweg.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delenv("PYTHONPATH", raising=False)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(ResourceError, match="all 2 workers must live to the end, got an end by signal 9"):
         launch(2, [])
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
