@@ -59,7 +59,10 @@ class Forgiving(Error):
 class Counting(Error):
     """Beside the error, how often it is above a margin that is searched: never, for a model that always is far off."""
 
-    metrics = (*Error.metrics, replace(Error.metrics[0], name="far"))
+    metrics = (  # type: ignore[assignment]  # one more than Error
+        *Error.metrics,
+        replace(Error.metrics[0], name="far"),
+    )
 
     def __init__(self, config: Knots) -> None:
         self._config = config
