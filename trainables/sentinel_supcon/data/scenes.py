@@ -1,6 +1,6 @@
 """The data of the family: pairs of radar and optical scenes in a store that all processes share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -141,11 +141,7 @@ def open_patches(root: Path, dataset: str, knobs: DataKnobs) -> PatchData:
     """
     contents = find_contents(root / dataset)
     columns = columns_of(contents.bands, knobs.optical, dataset)
-    if unknown := [name for name in knobs.ignored if name not in contents.classes]:
-        raise ConfigError(
-            f"data.ignored must name classes of {dataset}, {', '.join(contents.classes)}, got {unknown[0]!r}; "
-            f'name them in a search space: vary(data={{"classes": {contents.classes}, "ignored": ()}})'
-        )
+    _require_classes(knobs.ignored, contents.classes, dataset)
     stores = contents.folder / ".store"
     key = key_of({"format": FORMAT, "layout": contents.layout, "files": _hashes(contents, stores)})
     store = open_store(stores, key, partial(prepare, contents))
@@ -187,6 +183,14 @@ def open_patches(root: Path, dataset: str, knobs: DataKnobs) -> PatchData:
         notes=tuple(store.metadata["notes"]),
         dataset=dataset,
     )
+
+
+def _require_classes(ignored: Iterable[str], classes: tuple[str, ...], dataset: str) -> None:
+    if unknown := [name for name in ignored if name not in classes]:
+        raise ConfigError(
+            f"data.ignored must name classes of {dataset}, {', '.join(classes)}, got {unknown[0]!r}; "
+            f'name them in a search space: vary(data={{"classes": {classes}, "ignored": ()}})'
+        )
 
 
 def columns_of(stored: tuple[str, ...], optical: Optical, dataset: str) -> Int64[np.ndarray, " band"]:
