@@ -56,7 +56,8 @@ def test_every_sampler_finishes_a_study(
     assert best.value < 0.2  # the expectation over the space is above 0.6
 
 
-@pytest.mark.parametrize("scheduler", get_args(SchedulerName))
+# Members of a population rest at marks and have heirs: `population/test_population_queue.py`.
+@pytest.mark.parametrize("scheduler", [name for name in get_args(SchedulerName) if name != "population"])
 def test_every_scheduler_finishes_a_study(
     make_space: Callable[..., Space], tmp_path: Path, scheduler: SchedulerName
 ) -> None:
