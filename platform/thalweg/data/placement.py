@@ -72,6 +72,8 @@ def gather_here(
 def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Shaped[Tensor, "..."]:
     """Returns a tensor with whatever values its memory holds; the memory is free again once no view of it is left."""
     size = math.prod(shape) * dtype.itemsize
+    if size == 0:  # numpy gives such an array no strides, and torch then sees it as no other type
+        return torch.empty(shape, dtype=dtype)
     try:
         memory = _free[size].pop()
     except (KeyError, IndexError):  # asked for forgiveness, as other threads and finalizers may come between

@@ -147,7 +147,7 @@ def _close_patiently(listener: Listener) -> None:
 def _search(
     prepared: Prepared, options: Options, listeners: Sequence[Listener], extend: Extend | None
 ) -> StudyRecord:
-    _make_writable(options.directory)
+    make_writable(options.directory)
     protocol = prepared.tags["protocol_hash"]
     ledger = Ledger.open(
         options.directory,
@@ -393,7 +393,12 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
     )
 
 
-def _make_writable(directory: Path) -> None:
+def make_writable(directory: Path) -> None:
+    """Creates the folder of a study, unless it is there.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     with writing("the study's folder", directory, "choose another with --output"):
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / ".writable"

@@ -162,10 +162,10 @@ def test_verdicts_on_a_space_are_json_for_programs(run: Run) -> None:
         "start",
         "data",
         "baselines",
-        "dead knobs",
         "comparable",
         "splits",
         "cost",
+        "dead knobs",
     ]
     assert checks["valid"]["verdict"] == "passed" and checks["valid"]["numbers"] == {
         "drawn": 256,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.data import placement
-from thalweg.data.placement import fits, gather_there, pin, send, upload
+from thalweg.data.placement import fits, gather_here, gather_there, pin, send, upload
 from thalweg.data.windows import gather
 
 CPU = torch.device("cpu")
@@ -57,3 +57,28 @@ def test_an_expanded_tensor_travels_to_a_gpu() -> None:
     assert sent.device.type == "cuda"
     assert sent.tolist() == [[0, 1, 2], [0, 1, 2]]
     assert pin(sent, device) is sent
+
+
+def test_memory_is_lent_again_only_once_no_view_of_it_is_left() -> None:
+    placement.free()
+    first = placement.empty(3, 5)
+    place, view = first.data_ptr(), first.numpy()[1:]
+    del first
+    assert placement.empty(3, 5).data_ptr() != place  # the view holds it
+    del view
+    again = placement.empty(5, 3, dtype=torch.int32)
+    assert again.data_ptr() == place
+    placement.free()
+
+
+@pytest.mark.parametrize("shape", [(0,), (4, 0, 25), (2, 3, 0)])
+def test_an_empty_modality_has_no_memory(shape: tuple[int, ...]) -> None:
+    found = placement.empty(*shape, dtype=torch.float64)
+    assert found.shape == shape and found.dtype == torch.float64
+
+
+@given(starts=st.lists(st.integers(0, 15), max_size=4), items=st.integers(0, 3))
+def test_windows_in_lent_memory_are_those_of_new_memory(starts: list[int], items: int) -> None:
+    series = np.random.default_rng(0).normal(size=(20, 2, items)).astype(np.float32)
+    where = np.array(starts, np.int64)
+    assert np.array_equal(gather_here(series, where, 5).numpy(), gather(series, where, 5))

@@ -112,7 +112,7 @@ def with_negatives(index: DayIndex, distances: tuple[int, int]) -> Bool[np.ndarr
 def index_of(data: FieldData, split: SplitName) -> DayIndex:
     """Returns the index of the days of a split, built once for each data set."""
     days = data.days[split]
-    return day_index(data.day[days.start : days.stop], f"{data.fingerprint} {split}")
+    return day_index(data.day[days.start : days.stop], f"{data.fingerprint} {days.start} to {days.stop}")
 
 
 def day_index(day: Int64[np.ndarray, " day"], fingerprint: str) -> DayIndex:
@@ -120,7 +120,7 @@ def day_index(day: Int64[np.ndarray, " day"], fingerprint: str) -> DayIndex:
 
     Args:
         day: The days.
-        fingerprint: Of the data set and the split.
+        fingerprint: Of the data set and the range of its days: a preflight looks at a part of a split.
     """
     return _built(_Days(fingerprint, day))
 

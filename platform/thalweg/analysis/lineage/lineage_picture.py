@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from thalweg.analysis.lineage.schedules import Lineage, MemberSchedule
-from thalweg.analysis.pictures import also_in_mlflow, store_study_picture
+from thalweg.analysis.pictures import also_in_mlflow, literal_text, store_study_picture
 from thalweg.search.store.population.lineage import curve_of
 from thalweg.study_folder import StudyFolder
 
@@ -35,6 +35,7 @@ def store_lineage(lineage: Lineage, directory: Path, uri: str) -> str:
     return f"picture of the lineage in {target}, {also_in_mlflow(known, uri)}"
 
 
+@literal_text()
 def figure(lineage: Lineage) -> Figure:
     """Draws the objective and the changing parameters that are numbers, one below the other; the best in colour."""
     numbers = [name for name in lineage.names if _is_number(lineage, name)]

@@ -78,7 +78,8 @@ def test_a_country_is_imported_searched_and_its_best_trial_is_told(
         command("search", "lab.rivers", "--output", tmp_path / "runs", "--data", root, "--tracking-uri", uri)
     best = command("best", "lab.rivers", "--output", tmp_path / "runs")
     assert "skill" in best and "lr" in best
-    sys.modules.pop("lab.rivers", None)
+    for name in ("lab.rivers", "lab"):
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.slow

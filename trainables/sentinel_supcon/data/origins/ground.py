@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy.spatial import cKDTree
 
 MIN_OVERLAP = 0.1
 """Smallest share of the smaller side that overlapping scenes have in common, along both axes."""
@@ -58,6 +57,8 @@ def overlapping(boxes: Boxes, one: Rows, other: Rows) -> Iterator[tuple[int, int
         one: Rows of a split.
         other: Rows of another one.
     """
+    from scipy.spatial import cKDTree  # which the description of a model must not wait for
+
     first, second = (_known(boxes, rows) for rows in (one, other))
     if not len(first) or not len(second):
         return
