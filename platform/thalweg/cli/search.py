@@ -138,10 +138,11 @@ def _searched(
     console = terminal()
     prepared = prepare(chosen, data, teller(console), options.starting_points)
     earlier = earlier_trials(options)
-    run.make_writable(options.directory)  # before a check that takes seconds
     examined = Examined(chosen, options.output, data, known=prepared)
     checked = check_before_search(examined) if check and not earlier else ()
-    for sentence in (*checked, *refusals(chosen), *searched_seeds(chosen), *stopped_by_metric(chosen.study)):
+    told = (*checked, *refusals(chosen), *searched_seeds(chosen), *stopped_by_metric(chosen.study))
+    run.make_writable(options.directory)  # of a study that nothing refuses
+    for sentence in told:
         teller(console)(sentence)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     view = make_view(console, earlier, plain=plain)  # last: the search closes it

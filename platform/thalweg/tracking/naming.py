@@ -13,7 +13,7 @@ import hashlib
 import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from thalweg.events import StudyEnded
@@ -140,6 +140,13 @@ def tags(values: Mapping[str, str]) -> dict[str, str]:
 def curve_metrics(values: Mapping[str, float]) -> dict[str, float]:
     """Returns a point of a training curve as metrics: ``loss/precipitation`` as it is, ``lr`` as ``train/lr``."""
     return {name if "/" in name else f"train/{name}": value for name, value in values.items()}
+
+
+def schedule_names(segments: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the names of a schedule's metrics: of parameters that change between segments, then of the others."""
+    rows = [schedule_metrics(params) for params in segments]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return sorted(names, key=lambda name: len({row.get(name) for row in rows}) < 2)
 
 
 def schedule_metrics(params: Mapping[str, Any]) -> dict[str, float]:

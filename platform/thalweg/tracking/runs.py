@@ -33,7 +33,14 @@ from thalweg.tracking import naming, pages
 from thalweg.tracking.batch import Batch
 from thalweg.tracking.history import CONTINUES, History, completed, is_inherited
 from thalweg.tracking.known_runs import KnownRuns
-from thalweg.tracking.metrics.curated import MAX_RUNGS, OBJECTIVE, SAMPLES, TRIAL_SECONDS, spread
+from thalweg.tracking.metrics.curated import (
+    MAX_RUNGS,
+    MAX_SCHEDULED,
+    OBJECTIVE,
+    SAMPLES,
+    TRIAL_SECONDS,
+    spread,
+)
 from thalweg.tracking.metrics.run_metrics import RunMetrics
 from thalweg.tracking.spool import DeliveryState, Leader, Moment, OpenRun, event_from
 
@@ -309,8 +316,12 @@ def _add_schedule(
     event: TrialStarted, run_id: str, runs: Mapping[str, str], time_ms: int, batch: Batch
 ) -> None:
     """Records the values of a trial of a population over training, and links it with those that it follows."""
-    for segment in json.loads(event.documents.get(SCHEDULE, "[]")):
-        batch.add_metrics(run_id, naming.schedule_metrics(segment["params"]), segment["from"], time_ms)
+    segments = json.loads(event.documents.get(SCHEDULE, "[]"))
+    shown = naming.schedule_names([segment["params"] for segment in segments])[:MAX_SCHEDULED]
+    for segment in segments:
+        batch.add_metrics(
+            run_id, naming.schedule_metrics(segment["params"]), segment["from"], time_ms, only=shown
+        )
     for tag, link in (("parent", PARENT_RUN), ("replaces", REPLACED_RUN)):
         other = runs.get(trial_title(int(event.tags[tag]))) if tag in event.tags else None
         if other is not None:

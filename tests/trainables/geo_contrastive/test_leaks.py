@@ -17,6 +17,7 @@ from trainables.geo_contrastive.data.calendars import Calendar
 from trainables.geo_contrastive.data.fields import FieldData, open_fields
 from trainables.geo_contrastive.data.grids import Grid
 from trainables.geo_contrastive.data.layout import Described
+from trainables.geo_contrastive.data.pairs import index_of
 from trainables.geo_contrastive.knobs import DataKnobs
 from trainables.geo_contrastive.task import task_for
 
@@ -74,3 +75,9 @@ def test_a_day_in_two_splits_is_found(opened: Open) -> None:
 def test_a_store_of_an_earlier_version_tells_no_days_of_statistics(opened: Open) -> None:
     (note,) = Origins.of(task_for(PRESETS["tiny"]), replace(opened(), fitted=())).untold()
     assert note == "not compared, for the family does not tell: what statistics were fitted on"
+
+
+def test_a_part_of_a_split_has_an_index_of_its_own(opened: Open) -> None:
+    data = opened()
+    part = replace(data, days={**data.days, "train": range(64)})
+    assert [len(index_of(one, "train").day) for one in (part, data)] == [64, 240]

@@ -176,7 +176,8 @@ def test_a_discharge_that_its_catchment_cannot_have_is_refused_at_the_import(
         archive, lambda series: pa.Table.from_pandas(series.rename(columns={"riverflow": "discharge_vol"}))
     )
     with pytest.raises(
-        DataError, match=r"must be at most 5000 mm/day, got .* for 1008 on .*; correct the area"
+        DataError,
+        match=r"must be at most 5000 mm/day of its catchment, got .* for 1008 on .*; correct the area",
     ):
         read(archive, tmp_path / "merged", **PERIODS)
 

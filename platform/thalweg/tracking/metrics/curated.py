@@ -19,7 +19,9 @@ ALWAYS = (OBJECTIVE, SAMPLES, TRIAL_SECONDS, "time/train_s", "loss/weighted", "t
 """Metrics of Thalweg itself: what a trial reached, what it cost, its training loss and learning rate."""
 MAX_ON_TEST = 3
 """Metrics on the split ``test``."""
-MAX_OF_FAMILY = MAX_METRICS - len(ALWAYS) - MAX_ON_TEST
+MAX_SCHEDULED = 2
+"""Parameters of a population over training; its picture and ``schedule.json`` show all."""
+MAX_OF_FAMILY = MAX_METRICS - len(ALWAYS) - MAX_ON_TEST - MAX_SCHEDULED
 """Metrics of the family on the split ``val``, the objective among them."""
 MAX_RUNGS = 8
 """Rungs of which the run of a study shows the rank correlation with the end."""

@@ -18,6 +18,7 @@ from thalweg.tracking.metrics.curated import (
     MAX_OF_FAMILY,
     MAX_ON_TEST,
     MAX_RUNGS,
+    MAX_SCHEDULED,
     choose,
     spread,
 )
@@ -30,7 +31,7 @@ FAMILIES = discovery.names("trainables")
 
 
 def test_what_is_shown_fits_together() -> None:
-    assert len(set(ALWAYS)) + MAX_OF_FAMILY + MAX_ON_TEST == MAX_METRICS
+    assert len(set(ALWAYS)) + MAX_OF_FAMILY + MAX_ON_TEST + MAX_SCHEDULED == MAX_METRICS
     assert set(COSTS) <= set(ALWAYS)
 
 

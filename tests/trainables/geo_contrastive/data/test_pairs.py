@@ -1,15 +1,12 @@
 """Positives and negatives: everything that can be drawn, on records with jumps, beside obvious searches."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.hashing import splitmix64
-from trainables.geo_contrastive.data.pairs import DayIndex, Drawn, day_index, draw_days, index_of, roles
+from trainables.geo_contrastive.data.pairs import DayIndex, Drawn, day_index, draw_days, roles
 from trainables.geo_contrastive.knobs import PairKnobs
 
 RECORDS = st.lists(
@@ -162,9 +159,3 @@ def test_an_index_is_built_once_for_each_data_set() -> None:
     day = with_jumps()
     assert day_index(day, "first") is day_index(day, "first")
     assert len(day_index(day[:5], "second").day) == 5
-
-
-def test_a_part_of_a_split_has_an_index_of_its_own() -> None:
-    whole: Any = SimpleNamespace(fingerprint="third", day=with_jumps(), days={"train": range(9)})
-    part: Any = SimpleNamespace(fingerprint="third", day=with_jumps(), days={"train": range(4)})
-    assert [len(index_of(data, "train").day) for data in (part, whole)] == [4, 9]
