@@ -139,11 +139,13 @@ def _searched(
     prepared = prepare(chosen, data, teller(console), options.starting_points)
     earlier = earlier_trials(options)
     examined = Examined(chosen, options.output, data, known=prepared)
-    checked = check_before_search(examined) if check and not earlier else ()
-    told = (*checked, *refusals(chosen), *searched_seeds(chosen), *stopped_by_metric(chosen.study))
+    checked = tuple(check_before_search(examined)) if check and not earlier else ()
+    tell = teller(console)
+    for sentence in (*refusals(chosen), *searched_seeds(chosen), *stopped_by_metric(chosen.study)):
+        tell(sentence)
     run.make_writable(options.directory)  # of a study that nothing refuses
-    for sentence in told:
-        teller(console)(sentence)
+    for sentence in checked:
+        tell(sentence)
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     view = make_view(console, earlier, plain=plain)  # last: the search closes it
     record = run.search(prepared, options, [recorder, view])
