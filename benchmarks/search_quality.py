@@ -27,8 +27,8 @@ its first three trials run to the end, with four lanes the first four and more, 
 good as Optuna's GP at 25, and better before. What it was chosen by, seeds 0 to 2, had promised more (.49 and .21 on one
 lane at 10 and 25): with so few seeds, and the best of many candidates, that was to be expected.
 
-With `successive_halving` in place of `guarded_halving`, which stops from the first trial on, the nine fair problems have
-.52 in place of .56 at 10 trainings on one lane, and .77 in place of .91 on four (seeds 20 to 31).
+With `successive_halving`, which stops from the first trial on, in place of `guarded_halving`, the nine fair problems
+have .52 in place of .56 at 10 trainings on one lane, and .77 in place of .91 on four (seeds 20 to 31).
 
 None of these was better on seeds 0 to 2 (ratio of the regret to the default's at 10 / 25, one lane, 17 to 32 pairs):
 
