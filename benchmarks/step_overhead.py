@@ -20,6 +20,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,7 @@ ISLAND = replace(
 Norms = list[tuple[float, float]]
 
 
-class Arm:
+class Arm(ABC):
     """Weights, batches and settings that all arms have in common.
 
     Args:
@@ -92,9 +93,9 @@ class Arm:
         found = [self.step() for _ in range(count)]
         return [(float(loss), float(norm)) for loss, norm in found]
 
+    @abstractmethod
     def step(self) -> tuple[Tensor, Tensor | float]:
         """Takes a step; returns its loss and its gradient's norm."""
-        raise NotImplementedError
 
     def batches(self) -> list[Any]:
         """Samples the micro-batches of a step."""
@@ -218,7 +219,7 @@ class Ours(Arm):
         return [(point["loss/weighted"], point["grad_norm"]) for _, point in curve.points()]
 
 
-ARMS: dict[str, type[Arm]] = {"bare": Bare, "deepspeed": Plain, "thalweg": Ours}
+ARMS: dict[str, Callable[..., Arm]] = {"bare": Bare, "deepspeed": Plain, "thalweg": Ours}
 
 
 def timed(act: Callable[[], Any], count: int) -> tuple[float, float]:

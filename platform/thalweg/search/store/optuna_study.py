@@ -303,10 +303,8 @@ class Ledger:
         """
         ended = []
         try:
-            for (
-                number,
-                why,
-            ) in self._queue.replaced():  # the process died between an heir and its predecessor's end
+            # The process may have died between the beginning of an heir and the end of its predecessor.
+            for number, why in self._queue.replaced():
                 self._end(number, "pruned", why)
             for number, why, goes_on in self._queue.interrupt(reason, crashed, self.space.study.max_retries):
                 self._end(number, ended_as, why, goes_on=goes_on)

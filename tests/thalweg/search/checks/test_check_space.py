@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor, nn
 
 from families.knots.config import PRESETS, Knots
-from families.knots.task import Error, KnotsTask
-from thalweg.contract import Batch, Outputs, State
+from families.knots.task import Error, Forgiving, KnotsTask
+from thalweg.contract import Batch
 from thalweg.errors import SpaceError
 from thalweg.search.checks import check_space
 from thalweg.search.checks.check_space import check_before_search, judgements
@@ -91,18 +90,6 @@ def test_a_study_to_start_from_that_is_not_there_is_a_warning_and_checks_go_on(e
     (warning,) = verdicts["start"].warnings
     assert warning.startswith("a search would not start: no study 'bogs' in ")
     assert "the checks below take configurations as they are" in warning
-
-
-class Forgiving(Error):
-    """Errors below a margin that is searched do not count."""
-
-    def __init__(self, config: Knots) -> None:
-        self._config = config
-
-    def add(self, outputs: Outputs, batch: Batch) -> State:
-        """Errors beyond the margin."""
-        state = super().add(outputs, batch)
-        return {**state, "sum": torch.relu(state["sum"] - self._config.margin)}
 
 
 def margins(trial: Trial) -> Knots:

@@ -5,10 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
 from families.knots.config import PRESETS, Knots
-from families.knots.task import Error, KnotsTask, Rope
+from families.knots.task import Error, Forgiving, KnotsTask, Rope
 from thalweg.contract import Batch, Indices, Measure, Outputs, SplitName, State
 from thalweg.search.checks.comparability import judge_comparability
 from thalweg.search.checks.examined import Examined
@@ -42,18 +41,6 @@ def judged(examine: Examine) -> Judgement:
 def test_a_fixed_protocol_passes(examine: Examine) -> None:
     found = judged(examine)
     assert (found.mark, found.told) == ("passed", "one model keeps its score whatever 4 parameters of 4 are")
-
-
-class Forgiving(Error):
-    """Errors below a margin that is searched do not count."""
-
-    def __init__(self, config: Knots) -> None:
-        self._config = config
-
-    def add(self, outputs: Outputs, batch: Batch) -> State:
-        """Errors beyond the margin."""
-        state = super().add(outputs, batch)
-        return {**state, "sum": torch.relu(state["sum"] - self._config.margin)}
 
 
 class Counting(Error):
