@@ -88,14 +88,9 @@ class Arm(ABC):
         self.samples = 0
         self._stream = SampleStream(self.data.num_samples("train"), self.config.seed)
 
+    @abstractmethod
     def steps(self, count: int) -> Norms:
         """Takes steps; returns the loss and the gradient's norm of each where they are known."""
-        found = [self.step() for _ in range(count)]
-        return [(float(loss), float(norm)) for loss, norm in found]
-
-    @abstractmethod
-    def step(self) -> tuple[Tensor, Tensor | float]:
-        """Takes a step; returns its loss and its gradient's norm."""
 
     def batches(self) -> list[Any]:
         """Samples the micro-batches of a step."""
@@ -119,7 +114,20 @@ class Arm(ABC):
             yield torch.stack([parts[name] * factor for name, factor in factors.items()]).sum()
 
 
-class Bare(Arm):
+class StepByStep(Arm):
+    """An arm that takes its steps one by one."""
+
+    def steps(self, count: int) -> Norms:
+        """Takes steps; returns the loss and the gradient's norm of each."""
+        found = [self.step() for _ in range(count)]
+        return [(float(loss), float(norm)) for loss, norm in found]
+
+    @abstractmethod
+    def step(self) -> tuple[Tensor, Tensor | float]:
+        """Takes a step; returns its loss and its gradient's norm."""
+
+
+class Bare(StepByStep):
     """A loop of torch alone."""
 
     def __init__(self, root: Path, precision: Precision, accumulation: int) -> None:
@@ -173,7 +181,7 @@ class Bare(Arm):
             weight.grad = None
 
 
-class Plain(Arm):
+class Plain(StepByStep):
     """An engine of DeepSpeed as its documentation calls it."""
 
     def __init__(self, root: Path, precision: Precision, accumulation: int) -> None:
