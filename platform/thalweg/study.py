@@ -138,8 +138,9 @@ NUM_PARAMETERS = f"{COST}num_parameters"
 COSTS = (NUM_PARAMETERS, f"{COST}epoch_s", f"{COST}peak_memory_mib")
 """What each trial costs: its parameters, seconds of training per pass over the data, and peak memory in MiB."""
 
-SamplerName = Literal["gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
+SamplerName = Literal["curves", "gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
 SchedulerName = Literal[
+    "expected_improvement",
     "guarded_halving",
     "guarded_promotion",
     "successive_halving",
@@ -238,17 +239,21 @@ class Study(Knobs):
     """Trials that end as complete, pruned or failed. One that was interrupted or promoted counts once."""
     num_evaluations: int = Field(default=8, ge=1)
     """Evaluations of a trial, equally spaced over its budget; the last one lies at its end."""
-    sampler: SamplerName = "gp_tpe"
+    sampler: SamplerName = "curves"
     """Proposes parameters.
 
-    `gp_tpe` is a Gaussian process for the first 200 trials and TPE from there on. Both learn from trials that were
-    stopped, as `tpe` alone does; `gp`, `cmaes` and `nsga2` learn from complete trials only.
+    `curves` is a Gaussian process of whole learning curves for the first 200 trials, and TPE from there on. It proposes
+    by the curves of all trials, and of those that still run. With several objectives, or bounds, it is `gp_tpe`: a
+    Gaussian process of the ends of trials, and TPE from there on. Both learn from trials that were stopped, as `tpe`
+    alone does; `gp`, `cmaes` and `nsga2` learn from complete trials only.
     """
-    scheduler: SchedulerName = "guarded_halving"
+    scheduler: SchedulerName = "expected_improvement"
     """Stops trials early; a study with further objectives takes `none` if it names no other.
 
     Early stopping knows `metric` alone, and would end most trials of the Pareto front, such as those of small models.
 
+    `expected_improvement` stops a trial at any evaluation from `min_samples` on if a new one promises a larger
+    improvement for the cost of what is left of it, by a Gaussian process of learning curves. Two trials run to the end.
     `guarded_halving` is `successive_halving` that first runs three trials to the end, and that stops none while the
     rank correlation of a rung with the end is low, as measured by the trials that ran to the end.
     `promotion` (ASHA) lets none pass a rung before `reduction_factor` trials have reached it. It promotes a trial that
@@ -265,10 +270,14 @@ class Study(Knobs):
     min_samples: int | None = Field(default=None, ge=1)
     """Samples at the first rung; None takes samples / reduction_factor**2.
 
-    A rung lies at the first evaluation at or above its number of samples.
+    A rung lies at the first evaluation at or above its number of samples. With `expected_improvement` each evaluation
+    from there on is one.
     """
     reduction_factor: int = Field(default=3, ge=2, le=16)
-    """One in this many trials passes a rung; the samples of successive rungs grow by the same factor."""
+    """One in this many trials passes a rung; the samples of successive rungs grow by the same factor.
+
+    `expected_improvement` takes the first rung alone from it.
+    """
     num_lanes: int | Literal["auto"] = Field(default="auto")
     """Trials that train at the same time; `auto` takes as many as fit on the cluster."""
     num_workers: int = Field(default=1, ge=1)
@@ -280,7 +289,7 @@ class Study(Knobs):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the sampler; the seed of a trial is a knob of its configuration."""
     num_startup_trials: int | None = Field(default=None, ge=1)
-    """Random trials before the sampler learns; None takes a quarter of the trials, at most 5 (`gp_tpe`) or 10."""
+    """Random trials before the sampler learns; None takes a quarter of the trials, at most 4 (`curves`), 5 (`gp_tpe`) or 10."""
     keep_checkpoints: int = Field(default=3, ge=0)
     """Number of best trials whose checkpoints are kept: the newest ones and that of the best evaluation."""
     keep_last: int = Field(default=1, ge=1)
@@ -380,6 +389,8 @@ class Study(Knobs):
         if self.scheduler in ("none", "population"):
             return ()
         first = self.min_samples or math.ceil(self.samples / self.reduction_factor**2)
+        if self.scheduler == "expected_improvement":
+            return tuple(point for point in self.evaluations if first <= point < self.samples)
         rungs: list[int] = []
         while first < self.samples:
             point = next(point for point in self.evaluations if point >= first)
@@ -413,7 +424,7 @@ class Study(Knobs):
     @property
     def startup_trials(self) -> int:
         """Random trials before the sampler learns."""
-        most = 5 if self.sampler == "gp_tpe" else 10
+        most = {"curves": 4, "gp_tpe": 5}.get(self.sampler, 10)
         return self.num_startup_trials or min(most, max(1, self.num_trials // 4))
 
 
@@ -475,7 +486,7 @@ def _check_objectives(study: Study) -> None:
             _check_name(field, name, study.metric)
         if named and study.sampler == "cmaes":
             raise ValueError(
-                f"sampler='cmaes' follows one objective without constraints, got {field} beside it; try 'gp_tpe'"
+                f"sampler='cmaes' follows one objective without constraints, got {field} beside it; try 'curves'"
             )
     if dear := [name for name, mode in study.also.items() if name in COSTS and mode != "min"]:
         raise ValueError(f"a cost is better small, got also={{{dear[0]!r}: 'max'}}; try 'min'")

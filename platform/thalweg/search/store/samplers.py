@@ -21,11 +21,13 @@ from optuna.samplers import (
 )
 from optuna.trial import FrozenTrial
 
+from thalweg.search.store.curves.sampler import CurveSampler
 from thalweg.search.store.early_stopping import first_numbers
 from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 from thalweg.search.store.learning.expert_priors import PriorSampler
-from thalweg.search.store.learning.gaussian_process import HandOverSampler
+from thalweg.search.store.learning.gaussian_process import ExpectedEndsSampler, HandOverSampler
 from thalweg.search.store.learning.untried import UntriedSampler
+from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.multi_objective.sampler_view import directions_of, seen_by_samplers
 from thalweg.search.store.private_optuna import view_of
 from thalweg.search.store.records import CONTINUES
@@ -95,7 +97,7 @@ def _mixed(*seeds: int) -> int:
     return int(np.random.SeedSequence(seeds).generate_state(1)[0])
 
 
-_MODELS: tuple[SamplerName, ...] = ("gp_tpe", "tpe", "gp")
+_MODELS: tuple[SamplerName, ...] = ("curves", "gp_tpe", "tpe", "gp")
 """Samplers with a model of the objective, which may find its best point the best one to try again."""
 
 
@@ -132,6 +134,14 @@ def _gp(seed: int, study: Study) -> BaseSampler:
     return GPSampler(seed=seed, n_startup_trials=study.startup_trials, warn_independent_sampling=False)
 
 
+def _curves(seed: int, study: Study) -> BaseSampler:
+    # It follows one objective, and knows no bounds; Optuna's process does both.
+    if study.also or Constraints.of_study(study):
+        return _gp_tpe(seed, study)
+    first = CurveSampler(RandomSampler(seed=seed), study.samples, seed, study.startup_trials)
+    return HandOverSampler(first, _tpe(seed, study))
+
+
 def _gp_tpe(seed: int, study: Study) -> BaseSampler:
     # Parameters that some trials lack are no part of the Gaussian process: TPE proposes them one by one.
     alone = TPESampler(seed=seed, n_startup_trials=study.startup_trials, multivariate=False)
@@ -141,7 +151,7 @@ def _gp_tpe(seed: int, study: Study) -> BaseSampler:
         independent_sampler=alone,
         warn_independent_sampling=False,
     )
-    return HandOverSampler(first, _tpe(seed, study), study.rungs)
+    return HandOverSampler(ExpectedEndsSampler(first, study.rungs), _tpe(seed, study))
 
 
 def _cmaes(seed: int, study: Study) -> BaseSampler:
@@ -156,6 +166,7 @@ def _nsga2(seed: int, study: Study) -> BaseSampler:
 
 
 SAMPLERS: dict[SamplerName, Callable[[int, Study], BaseSampler]] = {
+    "curves": _curves,
     "gp_tpe": _gp_tpe,
     "tpe": _tpe,
     "random": _random,

@@ -1,4 +1,4 @@
-"""A Gaussian process that learns from stopped trials, too, and hands over to TPE before it becomes slow."""
+"""What lets a Gaussian process learn from stopped trials, too, and hand over to TPE before it becomes slow."""
 
 import copy
 import statistics
@@ -21,31 +21,42 @@ _MIN_SPREAD = 1e-9
 
 
 class HandOverSampler(DelegatingSampler):
-    """Proposes the first trials by a sampler that learns from complete trials only, and later ones by another.
-
-    The first sampler sees stopped trials as complete, with the values that they are expected to have ended at. If a
-    rung misleads, it does not see them. With several objectives, it sees them as they are.
+    """Proposes the first trials by one sampler, and later ones by another that stays quick.
 
     Args:
         first: Proposes trials before `hand_over`.
-        later: Proposes the others; it sees trials as they are.
-        rungs: Samples at which trials are stopped.
+        later: Proposes the others.
         hand_over: Number of the first trial of `later`.
     """
 
-    def __init__(
-        self, first: BaseSampler, later: BaseSampler, rungs: Sequence[int], hand_over: int = HAND_OVER
-    ) -> None:
+    def __init__(self, first: BaseSampler, later: BaseSampler, hand_over: int = HAND_OVER) -> None:
         self._first = first
         self._later = later
-        self._rungs = tuple(rungs)
         self._hand_over = hand_over
 
     def enter(self, study: optuna.Study, trial: FrozenTrial) -> Asked:
-        """Returns the sampler of a trial, and the study as it sees it."""
-        if trial.number >= self._hand_over:
-            return self._later, study, trial
-        return self._first, view_of(study, lambda: self._seen(study)), trial
+        """Returns the sampler of a trial, and the study as it is."""
+        return (self._later if trial.number >= self._hand_over else self._first), study, trial
+
+
+class ExpectedEndsSampler(DelegatingSampler):
+    """Shows stopped trials to a sampler that learns from complete ones only.
+
+    They are shown as complete, with the values that they are expected to have ended at. If a rung misleads, they are
+    left out. With several objectives, they are shown as they are.
+
+    Args:
+        inner: The sampler.
+        rungs: Samples at which trials are stopped.
+    """
+
+    def __init__(self, inner: BaseSampler, rungs: Sequence[int]) -> None:
+        self._inner = inner
+        self._rungs = tuple(rungs)
+
+    def enter(self, study: optuna.Study, trial: FrozenTrial) -> Asked:
+        """Returns the sampler, and the study as it sees it."""
+        return self._inner, view_of(study, lambda: self._seen(study)), trial
 
     def _seen(self, study: optuna.Study) -> list[FrozenTrial]:
         trials: Iterable[FrozenTrial] = study.get_trials(deepcopy=False)

@@ -1,0 +1,70 @@
+"""Early stopping by expected improvement: a trial goes on while no new one promises more for the same cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import optuna
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial
+
+from thalweg.search.store.curves.acquisition import log_expected_improvement, propose
+from thalweg.search.store.curves.observed import Seen, curves_of
+from thalweg.search.store.early_stopping import at_a_rung, first_numbers
+
+NUM_WHOLE = 2
+"""Trials that run to the end first: what early evaluations are worth is learned from them."""
+PATIENCE = 0.7
+"""A trial stops if its improvement per cost is less than this share of that of a new one."""
+_ROUNDS = 2
+
+
+class ExpectedImprovement(BasePruner):
+    """Stops a trial that is expected to improve the search by less, for what is left of its budget, than a new one.
+
+    Improvements are expected at the end of the budget, by a process of learning curves: an early evaluation counts as
+    much as the curves of other trials say. Where they say that the first evaluations mislead, it stops none by them.
+
+    Args:
+        rungs: Samples at which trials may be stopped, ascending.
+        samples: Budget of a trial.
+        seed: Seed of the search for what a new trial would improve.
+        even: Whether new trials are drawn evenly, so that the mean of what they improve is what counts.
+    """
+
+    def __init__(self, rungs: Sequence[int], samples: int, seed: int, *, even: bool = False) -> None:
+        self.rungs = tuple(rungs)
+        self._samples = samples
+        self._seed = seed
+        self._even = even
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Returns whether a trial stops at its last evaluation."""
+        if not at_a_rung(trial, self.rungs):
+            return False
+        trials = study.get_trials(deepcopy=False)
+        first = first_numbers(trials)
+        place = sorted(set(first.values())).index(first[trial.number])
+        if place < NUM_WHOLE:
+            return False
+        others = [other for other in trials if other.number != trial.number]
+        seen = Seen(curves_of([*others, trial], study.direction, self._samples))
+        return self._stops(seen, trial, place)
+
+    def _stops(self, seen: Seen, trial: FrozenTrial, place: int) -> bool:
+        process = seen.process()
+        means, deviations = process.ends(seen.features)
+        best = seen.incumbent(means, without=trial.number)
+        if best is None or not seen.encoding.kinds:
+            return False
+        assert trial.last_step is not None
+        own = next(index for index, curve in enumerate(seen.curves) if curve.trial.number == trial.number)
+        improvement = float(log_expected_improvement(means[own], deviations[own], best))
+        left = 1 - trial.last_step / self._samples
+        known = seen.points[np.argsort(means, kind="stable")]
+        random = np.random.default_rng((self._seed, place, trial.last_step))
+        new = propose(process, seen.encoding, best, known, random, rounds=_ROUNDS)
+        promised = new.log_mean if self._even else new.log_improvement
+        return improvement - math.log(left) < math.log(PATIENCE) + promised
