@@ -289,7 +289,7 @@ class Study(Knobs):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the sampler; the seed of a trial is a knob of its configuration."""
     num_startup_trials: int | None = Field(default=None, ge=1)
-    """Random trials before the sampler learns; None takes a quarter of the trials, at most 4 (`curves`), 5 (`gp_tpe`) or 10."""
+    """Random trials before the sampler learns; None takes a quarter of the trials, at most 8 (`curves`), 5 (`gp_tpe`) or 10."""
     keep_checkpoints: int = Field(default=3, ge=0)
     """Number of best trials whose checkpoints are kept: the newest ones and that of the best evaluation."""
     keep_last: int = Field(default=1, ge=1)
@@ -424,7 +424,7 @@ class Study(Knobs):
     @property
     def startup_trials(self) -> int:
         """Random trials before the sampler learns."""
-        most = {"curves": 4, "gp_tpe": 5}.get(self.sampler, 10)
+        most = {"curves": 8, "gp_tpe": 5}.get(self.sampler, 10)
         return self.num_startup_trials or min(most, max(1, self.num_trials // 4))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thalweg.search.store.curves.encoding import Array, Encoding
+from thalweg.search.store.curves.encoding import Array, Encoding, Flags
 from thalweg.search.store.curves.process import CurveProcess
 
 _NUM_RANDOM, _NUM_NEAR, _NUM_STARTS = 512, 128, 5
@@ -94,7 +94,7 @@ def propose(
 
 
 def _moved(
-    points: Array, are_choices: Array, width: float, count: int, random: np.random.Generator
+    points: Array, are_choices: Flags, width: float, count: int, random: np.random.Generator
 ) -> Array:
     """Returns points about some: numbers move by a normal step and are reflected at the ends, few choices change."""
     found = points[random.integers(len(points), size=count)]

@@ -17,6 +17,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.int64]
 _INACTIVE = 0.5
 """Coordinate of a number that is not there: the middle, so that it moves no distance much."""
 
@@ -55,7 +57,7 @@ class Encoding:
         )
 
     @property
-    def are_choices(self) -> NDArray[np.bool_]:
+    def are_choices(self) -> Flags:
         """Whether each parameter has choices in place of a range; shape (parameters,)."""
         return np.array([isinstance(kind, CategoricalDistribution) for kind in self.kinds.values()], dtype=bool)
 
@@ -97,10 +99,10 @@ class Encoding:
                 columns.append(np.where(active[name], rounded, _INACTIVE)[:, None])
         return np.concatenate(columns, axis=1)
 
-    def _active(self, points: Array) -> dict[str, NDArray[np.bool_]]:
+    def _active(self, points: Array) -> dict[str, Flags]:
         """Returns by parameter which points have it."""
         names = list(self.kinds)
-        found: dict[str, NDArray[np.bool_]] = {}
+        found: dict[str, Flags] = {}
         for name in names:  # what a parameter hangs on is asked before it, so comes before it
             condition = self.conditions.get(name)
             if condition is None:
@@ -173,7 +175,7 @@ def _coordinate(kind: BaseDistribution, value: Any) -> float:
     return ((math.log(value) if kind.log else float(value)) - low) / (high - low)
 
 
-def _choice(kind: CategoricalDistribution, column: Array) -> NDArray[np.int64]:
+def _choice(kind: CategoricalDistribution, column: Array) -> Indices:
     size = len(kind.choices)
     return np.clip(column * size, 0, size - 1).astype(np.int64)
 

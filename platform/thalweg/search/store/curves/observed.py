@@ -6,13 +6,12 @@ or that did not fit into memory, is seen once, at the end of the budget, with th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -177,7 +176,7 @@ class Seen:
             if curve.points and curve.is_rival and curve.trial.number != without
         ]
         complete = [mean for is_complete, mean in rivals if is_complete]
-        return min(complete or [mean for _, mean in rivals], default=None)
+        return min(map(float, complete or [mean for _, mean in rivals]), default=None)
 
 
 def thinned(points: Sequence[Any], most: int) -> list[Any]:

@@ -19,12 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from thalweg.search.store.curves.encoding import Array
+from thalweg.search.store.curves.encoding import Array, Indices
 
 _EARLY = 1 / 8
 """Share of the budget at which g is 1."""
@@ -59,7 +58,7 @@ class Observations:
     """
 
     features: Array
-    rows: NDArray[np.int64]
+    rows: Indices
     shares: Array
     losses: Array
 
@@ -108,8 +107,8 @@ class CurveProcess:
         self,
         hyperparameters: Array,
         squares: Array,
-        rows: NDArray[np.int64],
-        firsts: NDArray[np.int64],
+        rows: Indices,
+        firsts: Indices,
         shares: Array,
         losses: Array,
     ) -> tuple[float, Array]:
@@ -233,8 +232,8 @@ class _Parts:
         cls,
         hyperparameters: Array,
         squares: Array,
-        rows: NDArray[np.int64],
-        columns: NDArray[np.int64],
+        rows: Indices,
+        columns: Indices,
         row_shares: Array,
         column_shares: Array,
     ) -> _Parts:
@@ -271,7 +270,7 @@ class _Parts:
         common = _SHARED + (_SHARED_START + start * self.starts * self.in_time) * self.fall
         return np.asarray(end * self.ends * self.bonds + common)
 
-    def gradient(self, outer: Array, squares: Array, firsts: NDArray[np.int64]) -> Array:
+    def gradient(self, outer: Array, squares: Array, firsts: Indices) -> Array:
         """Returns the gradient by all hyperparameters but the noise, which is left 0.
 
         Args:

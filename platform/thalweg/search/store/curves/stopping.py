@@ -16,7 +16,7 @@ from thalweg.search.store.early_stopping import at_a_rung, first_numbers
 
 NUM_WHOLE = 2
 """Trials that run to the end first: what early evaluations are worth is learned from them."""
-PATIENCE = 0.7
+PATIENCE = 1.0
 """A trial stops if its improvement per cost is less than this share of that of a new one."""
 _ROUNDS = 2
 
@@ -60,8 +60,8 @@ class ExpectedImprovement(BasePruner):
         if best is None or not seen.encoding.kinds:
             return False
         assert trial.last_step is not None
-        own = next(index for index, curve in enumerate(seen.curves) if curve.trial.number == trial.number)
-        improvement = float(log_expected_improvement(means[own], deviations[own], best))
+        is_own = np.array([curve.trial.number == trial.number for curve in seen.curves])
+        improvement = float(log_expected_improvement(means[is_own], deviations[is_own], best)[0])
         left = 1 - trial.last_step / self._samples
         known = seen.points[np.argsort(means, kind="stable")]
         random = np.random.default_rng((self._seed, place, trial.last_step))
