@@ -305,11 +305,11 @@ def _thalweg(**settings: Any) -> MakePeer:
 OURS = "thalweg"
 RAY = "Ray's OptunaSearch + ASHA"
 UNSTOPPED = "thalweg without stopping"
-BEFORE = {"sampler": "tpe", "scheduler": "successive_halving", "num_startup_trials": 8}
+GUARDED = {"sampler": "gp_tpe", "scheduler": "guarded_halving"}
 PEERS: dict[str, MakePeer] = {
     OURS: _thalweg(),
     UNSTOPPED: _thalweg(scheduler="none"),
-    "thalweg's TPE + halving": _thalweg(**BEFORE),
+    "thalweg's GP + guarded halving": _thalweg(**GUARDED),
     "random": _optuna(lambda seed: RandomSampler(seed=seed)),
     "random + halving": _thalweg(sampler="random", scheduler="successive_halving"),
     "random, top 2 of 8": TopK,
@@ -325,10 +325,13 @@ PEERS: dict[str, MakePeer] = {
 }
 """All entries by name: Thalweg's own first."""
 CANDIDATES: dict[str, MakePeer] = {
-    "guarded promotion": _thalweg(scheduler="guarded_promotion"),
-    "soft ranking": _thalweg(soft_ranking=True),
-    "soft ranking, guarded promotion": _thalweg(soft_ranking=True, scheduler="guarded_promotion"),
-    "promotion": _thalweg(scheduler="promotion"),
+    "guarded promotion": _thalweg(**GUARDED | {"scheduler": "guarded_promotion"}),
+    "soft ranking": _thalweg(**GUARDED, soft_ranking=True),
+    "soft ranking, guarded promotion": _thalweg(
+        **GUARDED | {"scheduler": "guarded_promotion"}, soft_ranking=True
+    ),
+    "promotion": _thalweg(**GUARDED | {"scheduler": "promotion"}),
+    "random + expected improvement": _thalweg(sampler="random"),
 }
 """Other schedulers, which run if they are named."""
 OWN = (OURS, UNSTOPPED)

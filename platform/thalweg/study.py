@@ -151,6 +151,10 @@ SchedulerName = Literal[
 ]
 
 
+_WITHOUT_RANKS: tuple[SchedulerName, ...] = ("expected_improvement", "population", "none")
+"""Schedulers that do not rank trials at rungs."""
+
+
 @checked(frozen=True)
 class Prior:
     """A best guess of a parameter, with a confidence, as in ``Prior(3e-3, "high")``; see `Study.priors`."""
@@ -266,7 +270,10 @@ class Study(Knobs):
     Its trials have schedules of values instead of values: each one tells which other it continues, and from where.
     """
     soft_ranking: bool = False
-    """Whether a rung stops a trial only if it is worse by more than the noise between neighbouring evaluations."""
+    """Whether a rung stops a trial only if it is worse by more than the noise between neighbouring evaluations.
+
+    It goes with a scheduler that ranks trials at rungs, such as `guarded_halving`.
+    """
     min_samples: int | None = Field(default=None, ge=1)
     """Samples at the first rung; None takes samples / reduction_factor**2.
 
@@ -289,7 +296,10 @@ class Study(Knobs):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the sampler; the seed of a trial is a knob of its configuration."""
     num_startup_trials: int | None = Field(default=None, ge=1)
-    """Random trials before the sampler learns; None takes a quarter of the trials, at most 8 (`curves`), 5 (`gp_tpe`) or 10."""
+    """Random trials before the sampler learns; None takes a quarter of the trials.
+
+    That is at most 8 (`curves`), 5 (`gp_tpe`) or 10.
+    """
     keep_checkpoints: int = Field(default=3, ge=0)
     """Number of best trials whose checkpoints are kept: the newest ones and that of the best evaluation."""
     keep_last: int = Field(default=1, ge=1)
@@ -368,6 +378,11 @@ class Study(Knobs):
             )
         if self.min_samples is not None and self.min_samples > self.samples:
             raise ValueError(f"min_samples must be at most samples = {self.samples}, got {self.min_samples}")
+        if self.soft_ranking and self.scheduler in _WITHOUT_RANKS:
+            raise ValueError(
+                f"soft_ranking must go with a scheduler that ranks trials at rungs, got scheduler={self.scheduler!r}; "
+                "try 'guarded_halving'"
+            )
         _check_objectives(self)
         _check_population(self)
         return self

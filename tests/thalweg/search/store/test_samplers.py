@@ -39,7 +39,8 @@ def run(space: Space, folder: Path) -> StudyRecord:
 
 
 SEARCHES = [
-    pytest.param(name, marks=pytest.mark.slow if name == "gp_tpe" else ()) for name in get_args(SamplerName)
+    pytest.param(name, marks=pytest.mark.slow if name in ("curves", "gp_tpe") else ())
+    for name in get_args(SamplerName)
 ]
 
 
@@ -105,10 +106,11 @@ def test_tpe_learns_where_trials_do_not_fit_into_memory(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["curves", "gp_tpe"])
 def test_a_gaussian_process_learns_where_trials_do_not_fit_into_memory(
-    make_space: Callable[..., Space], tmp_path: Path
+    make_space: Callable[..., Space], tmp_path: Path, sampler: SamplerName
 ) -> None:
-    space = make_space(num_trials=18, scheduler="none", sampler="gp_tpe")
+    space = make_space(num_trials=18, scheduler="none", sampler=sampler, num_startup_trials=5)
     learnt = _num_too_large(space, tmp_path / "memory", "out_of_memory")
     unseen = _num_too_large(space, tmp_path / "lost", "infrastructure")
     assert learnt < 0.6 * unseen, (learnt, unseen)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from thalweg.search.store.curves.encoding import Array, Encoding, Flags
-from thalweg.search.store.curves.process import CurveProcess
+
+if TYPE_CHECKING:
+    from thalweg.search.store.curves.process import CurveProcess
 
 _NUM_RANDOM, _NUM_NEAR, _NUM_STARTS = 512, 128, 5
 _NUM_TOP, _NUM_ROUND = 6, 96
@@ -35,7 +38,9 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
     safe = np.minimum(z, -1.0)
     # phi(z) + z Phi(z) = phi(z) (1 - |z| R(|z|)), where R = Phi(z) / phi(z) is Mills' ratio
     mills = np.exp(log_ndtr(safe) + 0.5 * safe**2 + 0.5 * np.log(2 * np.pi))
-    far = -0.5 * safe**2 - 0.5 * np.log(2 * np.pi) + np.log(np.maximum(1 + safe * mills, 1 / (safe**2 + 3) / 2))
+    far = (
+        -0.5 * safe**2 - 0.5 * np.log(2 * np.pi) + np.log(np.maximum(1 + safe * mills, 1 / (safe**2 + 3) / 2))
+    )
     return np.asarray(np.where(near, exact, far) + np.log(deviation))
 
 
@@ -93,9 +98,7 @@ def propose(
     return Proposal(points[best_index], float(found[best_index]), log_mean)
 
 
-def _moved(
-    points: Array, are_choices: Flags, width: float, count: int, random: np.random.Generator
-) -> Array:
+def _moved(points: Array, are_choices: Flags, width: float, count: int, random: np.random.Generator) -> Array:
     """Returns points about some: numbers move by a normal step and are reflected at the ends, few choices change."""
     found = points[random.integers(len(points), size=count)]
     num = max(1, found.shape[1])

@@ -59,7 +59,9 @@ class Encoding:
     @property
     def are_choices(self) -> Flags:
         """Whether each parameter has choices in place of a range; shape (parameters,)."""
-        return np.array([isinstance(kind, CategoricalDistribution) for kind in self.kinds.values()], dtype=bool)
+        return np.array(
+            [isinstance(kind, CategoricalDistribution) for kind in self.kinds.values()], dtype=bool
+        )
 
     def points(self, param_sets: Sequence[Mapping[str, Any]]) -> Array:
         """Returns the points of parameter sets; shape (sets, parameters)."""

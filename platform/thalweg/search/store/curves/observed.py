@@ -1,4 +1,4 @@
-"""What a curve process sees of a study: learning curves with losses of about unit variance, thinned to a bounded number.
+"""What a curve process sees of a study: learning curves, losses scaled to about unit variance, of a bounded number.
 
 Trials that ran to the end, that were stopped and that still run are seen alike, by their curves. A trial that diverged,
 or that did not fit into memory, is seen once, at the end of the budget, with the worst loss that others had last.
@@ -9,23 +9,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from thalweg.search.store.curves.encoding import Array, Encoding
-from thalweg.search.store.curves.process import CurveProcess, Observations
+from thalweg.search.store.curves.encoding import Array, Encoding, Indices
 from thalweg.search.store.early_stopping import lineage_ends, sign_of
 from thalweg.search.store.learning.rung_trust import is_judged
 from thalweg.search.store.records import BROKEN, OUTCOME
+
+if TYPE_CHECKING:
+    from thalweg.search.store.curves.process import CurveProcess
 
 MAX_EVALUATIONS = 320
 """Evaluations that a process is fitted to at most: its time grows with their cube."""
 MAX_TRIALS = 160
 """Trials that a process sees at most: half of them the best, the others the newest."""
 _UNTRAINED = ("diverged", "infeasible", "out_of_memory")
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Evaluations of some configurations.
+
+    Attributes:
+        features: Of the configurations; shape (configurations, features).
+        rows: Configuration of each evaluation, ascending; shape (evaluations,).
+        shares: Share of the budget at each evaluation, in (0, 1]; shape (evaluations,).
+        losses: Losses, scaled to a variance of about 1; shape (evaluations,).
+    """
+
+    features: Array
+    rows: Indices
+    shares: Array
+    losses: Array
 
 
 @dataclass(frozen=True)
@@ -141,7 +160,9 @@ class Seen:
             ended: Whether to leave out trials that run.
         """
         chosen = [
-            index for index, curve in enumerate(self.curves) if curve.points and not (ended and curve.is_running)
+            index
+            for index, curve in enumerate(self.curves)
+            if curve.points and not (ended and curve.is_running)
         ]
         each = max(1, MAX_EVALUATIONS // max(1, len(chosen)))
         rows = [
@@ -156,6 +177,8 @@ class Seen:
 
     def process(self) -> CurveProcess:
         """Returns a process that is fitted to the trials that ended, and has seen all."""
+        from thalweg.search.store.curves.process import CurveProcess  # needs scipy, the first trials do not
+
         process = CurveProcess(self.encoding.owners)
         seen = self.observations(ended=True)
         if len(seen.rows):
@@ -204,8 +227,8 @@ class _Key:
 
 @lru_cache(maxsize=2)
 def _fitted(owners: tuple[int, ...], key: _Key) -> Array:
+    from thalweg.search.store.curves.process import CurveProcess
+
     process = CurveProcess(owners)
     process.fit(key.seen)
     return process.hyperparameters
-
-

@@ -2,14 +2,15 @@
 
 The loss of configuration x at the share t of the budget is modelled as
 
-    f(x) (1 + a g(t)) + h(x, t) g(t) + c_0 + c_1 g(t) + noise,    g(t) = (exp(-r t) - exp(-r)) / (exp(-r / 8) - exp(-r)).
+    f(x) (1 + a g(t)) + h(x, t) g(t) + c_0 + c_1 g(t) + noise,
+    g(t) = (exp(-r t) - exp(-r)) / (exp(-r / 8) - exp(-r)).
 
 f is what the training ends at. g falls from 1 at an eighth of the budget to 0 at its end. What a curve is above its end
 is f itself, by the factor a, and h, which has nothing to do with the end: if a is below -1, the curves that begin well
 end badly. f and h have Matern 5/2 kernels with a length scale per parameter, h also a Gaussian kernel in t; c_0 and c_1
 are what all curves have in common. Exponential decays as a basis of curves are those of Swersky et al. (2014,
-"Freeze-thaw Bayesian optimization", arXiv:1406.3896); that tasks share a function by factors is the multi-task process of
-Swersky et al. (2013). Hyperparameters are those of the largest posterior density.
+"Freeze-thaw Bayesian optimization", arXiv:1406.3896); tasks that share a function by factors are the multi-task process
+of Swersky et al. (2013). Hyperparameters are those of the largest posterior density.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 from thalweg.search.store.curves.encoding import Array, Indices
+from thalweg.search.store.curves.observed import Observations
 
 _EARLY = 1 / 8
 """Share of the budget at which g is 1."""
@@ -44,23 +46,6 @@ _SHARED, _SHARED_START = 4.0, 10.0
 _BOUND = (-5.0, 4.0)
 _JITTER = 1e-6
 _MAX_STEPS = 60
-
-
-@dataclass(frozen=True)
-class Observations:
-    """Evaluations of some configurations.
-
-    Attributes:
-        features: Of the configurations; shape (configurations, features).
-        rows: Configuration of each evaluation, ascending; shape (evaluations,).
-        shares: Share of the budget at each evaluation, in (0, 1]; shape (evaluations,).
-        losses: Losses, scaled to a variance of about 1; shape (evaluations,).
-    """
-
-    features: Array
-    rows: Indices
-    shares: Array
-    losses: Array
 
 
 class CurveProcess:

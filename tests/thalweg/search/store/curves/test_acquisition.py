@@ -13,7 +13,8 @@ from scipy.stats import norm
 
 from thalweg.search.store.curves.acquisition import _moved, log_expected_improvement, propose
 from thalweg.search.store.curves.encoding import Encoding
-from thalweg.search.store.curves.process import CurveProcess, Observations
+from thalweg.search.store.curves.observed import Observations
+from thalweg.search.store.curves.process import CurveProcess
 
 
 @pytest.mark.parametrize("mean", [-1.0, 0.0, 0.7, 3.0, 6.0, 9.0])
@@ -52,7 +53,8 @@ def test_the_best_point_is_found_among_numbers_and_choices() -> None:
     kinds = {"x": FloatDistribution(0, 1), "kind": CategoricalDistribution(("a", "b", "c"))}
     cells = [(x, kind) for x in np.linspace(0, 1, 7) for kind in "abc"]
     trials = [
-        create_trial(value=0.0, params={"x": float(x), "kind": kind}, distributions=kinds) for x, kind in cells
+        create_trial(value=0.0, params={"x": float(x), "kind": kind}, distributions=kinds)
+        for x, kind in cells
     ]
     encoding = Encoding(trials)
     points = encoding.points([trial.params for trial in trials])

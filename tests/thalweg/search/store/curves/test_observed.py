@@ -1,4 +1,4 @@
-"""What a curve process sees of trials: losses in place of values, thinned curves, stand-ins, and what running ones change."""
+"""What a curve process sees of trials: losses, thinned curves, stand-ins, and what running ones change."""
 
 from collections.abc import Sequence
 from typing import Any

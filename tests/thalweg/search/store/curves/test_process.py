@@ -8,7 +8,8 @@ from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
 from thalweg.search.store.curves.encoding import Array
-from thalweg.search.store.curves.process import CurveProcess, Observations, falling, matern
+from thalweg.search.store.curves.observed import Observations
+from thalweg.search.store.curves.process import CurveProcess, falling, matern
 
 OWNERS = (0, 1, 1, 2)
 HYPERPARAMETERS = ("end", "bond", "start", "rate", "time", "noise")
@@ -40,8 +41,7 @@ def slow_kernel(hyperparameters: Array, one: Array, other: Array, t: float, u: f
 
     def matern52(lengths: Array) -> float:
         squares = sum(
-            ((a - b) / math.exp(lengths[owner])) ** 2
-            for a, b, owner in zip(one, other, OWNERS, strict=True)
+            ((a - b) / math.exp(lengths[owner])) ** 2 for a, b, owner in zip(one, other, OWNERS, strict=True)
         )
         d = math.sqrt(5 * squares)
         return (1 + d + d * d / 3) * math.exp(-d)
@@ -137,7 +137,7 @@ def test_a_matern_kernel_is_one_at_home_and_falls() -> None:
 
 
 def curves(ends: Array, begin_as: float) -> Observations:
-    """Curves whose height at the beginning, above their end, is `begin_as` times the end; one feature, of no meaning."""
+    """Curves that begin above their end by 2 and `begin_as` times the end; one feature, of no meaning."""
     shares = np.arange(1, 9) / 8
     losses = [end + (2 + begin_as * end) * falling(shares, 1.0) for end in ends]
     features = np.linspace(0, 40, len(ends))[:, None]  # so far apart that no curve says anything of another

@@ -26,9 +26,7 @@ def study_of(num_trials: int, **changes: Any) -> tuple[Study, optuna.Study]:
     settings = {"metric": "loss", "mode": "min", "samples": 800, "num_trials": num_trials, **changes}
     asked = Study(**settings)
     direction = "minimize" if asked.mode == "min" else "maximize"
-    study = optuna.create_study(
-        sampler=make_sampler(asked), pruner=make_pruner(asked), direction=direction
-    )
+    study = optuna.create_study(sampler=make_sampler(asked), pruner=make_pruner(asked), direction=direction)
     return asked, study
 
 

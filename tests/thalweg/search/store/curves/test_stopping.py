@@ -1,4 +1,4 @@
-"""Who is stopped by expected improvement: the hopeless, not those whose beginnings mislead, nobody before two have ended."""
+"""Who is stopped by expected improvement: the hopeless, not those whose beginnings mislead, nor the first two."""
 
 from collections.abc import Callable
 
@@ -36,9 +36,7 @@ def run(
 ) -> dict[int, int]:
     """Runs trials one after another, x = end or, blind, of no meaning; returns where each was stopped."""
     sign = 1 if direction == "minimize" else -1
-    study = optuna.create_study(
-        direction=direction, pruner=pruner or ExpectedImprovement(RUNGS, 800, seed=0)
-    )
+    study = optuna.create_study(direction=direction, pruner=pruner or ExpectedImprovement(RUNGS, 800, seed=0))
     stopped: dict[int, int] = {}
     for number, end in enumerate(ends):
         study.enqueue_trial({"x": 4 * (number * 0.618 % 1) - 2 if is_blind else end})

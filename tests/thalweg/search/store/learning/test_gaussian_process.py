@@ -1,4 +1,4 @@
-"""The default sampler: what it sees of stopped trials, when it hands over, and spaces of every kind."""
+"""The Gaussian process of ends: what it sees of stopped trials, when it hands over, and spaces of every kind."""
 
 import warnings
 from collections.abc import Callable
@@ -20,7 +20,8 @@ Ask = Callable[[optuna.Trial], float]
 
 def searched(ask: Ask, num_trials: int, *, mislead: bool = False, **changes: Any) -> optuna.Study:
     """Runs a study in memory; curves fall to the asked value, or begin the lower the higher they end."""
-    settings = {"metric": "loss", "mode": "min", "samples": 800, "num_trials": num_trials, **changes}
+    settings = {"metric": "loss", "mode": "min", "samples": 800, "num_trials": num_trials}
+    settings |= {"sampler": "gp_tpe", "scheduler": "guarded_halving", **changes}
     asked = Study(**settings)
     study = optuna.create_study(sampler=make_sampler(asked), pruner=make_pruner(asked))
     for _ in range(num_trials):
@@ -142,7 +143,7 @@ class Asked(RandomSampler):
 
 def test_later_trials_are_the_other_samplers() -> None:
     first, later = Asked(), Asked()
-    study = optuna.create_study(sampler=HandOverSampler(first, later, (), hand_over=3))
+    study = optuna.create_study(sampler=HandOverSampler(first, later, hand_over=3))
     for _ in range(5):
         trial = study.ask()
         study.tell(trial, trial.suggest_float("x", 0, 1))
