@@ -458,7 +458,14 @@ def test_an_axis_of_time_that_lacks_the_splits_is_one_fault_of_all_series(
     """It speaks of what the user calls the series, whatever the columns of the new data set are."""
     two_series(country)
     with pytest.raises(DataError) as caught:
-        read(country, tmp_path / "made", fields="none", series="river_flow=q,groundwater=gwl", **BEFORE)
+        read(
+            country,
+            tmp_path / "made",
+            fields="none",
+            series="river_flow=q,groundwater=gwl",
+            declared="groundwater=m",
+            **BEFORE,
+        )
     assert str(caught.value).startswith(
         "every catchment must have some river_flow and groundwater within the splits, got none for "
     )
