@@ -322,7 +322,7 @@ class Study(Knobs):
     """No trial begins if the next `lookahead` are expected to improve the best value by less, in the metric's unit."""
     lookahead: int = Field(default=10, ge=1)
     """Trials whose expected improvement is shown while the search runs, and compared with `min_improvement`."""
-    matters: float | None = Field(default=None, gt=0)
+    matters: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Smallest difference of the objective that matters, for verdicts; None takes the spread over seeds."""
     priors: dict[str, Prior] = Field(default_factory=dict)
     """Best guesses by parameter. The first trial is them, and ever fewer of the next ones are drawn around them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -107,7 +108,7 @@ def confirm(
         address=address,
         accept_code_change=accept_code_change,
     )
-    plan = _plan(record, asked, options.directory)
+    plan = _plan(record, asked, options.directory, storage)
     number = _carried_out(plan, record, options, uri, data, lanes, yes, as_json, plain)
     found, at_test = _judged(plan, record, options, data, tell, test=test and not number)
     folder = _kept(found, at_test, record, options, uri, tell)
@@ -129,9 +130,9 @@ class _Asked:
         return trial_numbers(self.trials)
 
 
-def _plan(record: StudyRecord, asked: _Asked, directory: Path) -> Confirmation:
+def _plan(record: StudyRecord, asked: _Asked, directory: Path, storage: str | None) -> Confirmation:
     """Returns the plan of a confirmation that began, else a new one, which is not written yet."""
-    from thalweg.analysis.verdict.looks import MIN_SEEDS
+    from thalweg.analysis.verdict.looks import MAX_SEEDS, MIN_SEEDS
     from thalweg.search.confirmation import confirmation
     from thalweg.search.confirmation.contenders import contenders, num_stopped
 
@@ -140,16 +141,22 @@ def _plan(record: StudyRecord, asked: _Asked, directory: Path) -> Confirmation:
             f"a search is confirmed, got {record.name!r}, which confirms {record.definition['confirms']!r}; name that"
         )
     known = confirmation.read_plan(directory)
-    number = asked.seeds or (len(known.seeds) if known else _DEFAULT_SEEDS)
-    if number < MIN_SEEDS:
+    _check_its_own(known, record, directory, storage)
+    number = asked.seeds
+    if number is None:
+        number = len(known.seeds) if known else _DEFAULT_SEEDS
+    if not MIN_SEEDS <= number <= MAX_SEEDS:
         raise ConfigError(
-            f"a verdict needs at least {MIN_SEEDS} seeds, got --seeds {number}: fewer have no spread to judge by"
+            f"a verdict needs at least {MIN_SEEDS} seeds, for fewer have no spread to judge by, and at most "
+            f"{MAX_SEEDS}; got --seeds {number}"
         )
     matters = asked.matters
     if matters is None:
         matters = known.matters if known else record.definition["study"].get("matters")
-    if matters is not None and not matters > 0:
-        raise ConfigError(f"a difference that matters must be more than 0, got --matters {matters:g}")
+    if matters is not None and not 0 < matters < math.inf:
+        raise ConfigError(
+            f"a difference that matters must be more than 0 and finite, got --matters {matters:g}"
+        )
     if known is None or asked.trials or asked.by:
         chosen = contenders(record, numbers=asked.numbers, by=asked.by)
     else:
@@ -172,6 +179,28 @@ def _plan(record: StudyRecord, asked: _Asked, directory: Path) -> Confirmation:
             "--matters, or with --as NAME for another one, whose seeds are fresh"
         )
     return known or plan
+
+
+def _check_its_own(
+    known: Confirmation | None, record: StudyRecord, directory: Path, storage: str | None
+) -> None:
+    """Refuses the name of a search, and a confirmation of trials that the study no longer has.
+
+    Raises:
+        ConfigError: It is one of these.
+    """
+    from thalweg.analysis.verdict.judged_confirmation import own_record
+
+    if known is None and (own := own_record(directory, storage)) and not own.definition.get("confirms"):
+        raise ConfigError(
+            f"a confirmation must have a name of its own, got {own.name!r}, a search; try another --as"
+        )
+    if known is not None and not known.is_of(record):
+        raise ConfigError(
+            f"a confirmation is of the trials that it was planned for, got {directory}, which names others than "
+            f"{record.name!r} has: it was searched anew, or that belongs to another study; give the command with --as "
+            "NAME for a new one, or move that folder away"
+        )
 
 
 def _is_same(one: Confirmation, other: Confirmation) -> bool:
@@ -222,7 +251,11 @@ def _trained(
     with ending_at_once():
         from thalweg.analysis.studies import earlier_trials
         from thalweg.analysis.verdict.confirmed import judge
-        from thalweg.analysis.verdict.judged_confirmation import best_baseline
+        from thalweg.analysis.verdict.judged_confirmation import (
+            best_baseline,
+            check_measured_alike,
+            code_changed,
+        )
         from thalweg.console.live import make_view
         from thalweg.events import Notice
         from thalweg.search import run
@@ -232,6 +265,9 @@ def _trained(
 
     console = Console(stderr=True, highlight=False) if quiet else terminal()
     prepared = prepare(space, data, teller(console), options.starting_points)
+    check_measured_alike(record, prepared.tags["protocol_hash"], prepared.protocol)
+    for sentence in code_changed(record, prepared.code.hashes):
+        teller(console)(sentence)
     write_plan(plan, options.directory)  # before any seed is seen
 
     def extend(own: StudyRecord) -> Any:

@@ -85,8 +85,7 @@ class Options:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.-]*", self.name):
             raise StudyError(
-                f"a study's name must be letters, digits, '_', '-' and '.', got {self.name!r}; "
-                "choose another with --study"
+                f"a study's name must be letters, digits, '_', '-' and '.', got {self.name!r}; choose another"
             )
 
     @property

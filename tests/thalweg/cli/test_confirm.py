@@ -12,6 +12,7 @@ import pytest
 from local_lanes import local_lanes
 from typer.testing import Result
 
+from families.toy.task import Waves
 from thalweg.events import Event, TrialEnded
 from thalweg.search.confirmation.confirmation import read_plan
 from thalweg.search.preflight import prepare
@@ -190,11 +191,16 @@ def test_it_refuses_to_choose_anew_after_a_look(run: Callable[..., Result], toys
     ("words", "told"),
     [
         (("--seeds", "2"), "at least 3 seeds"),
+        (("--seeds", "0"), "at least 3 seeds"),
+        (("--seeds", "1000000"), "at most 200; got --seeds 1000000"),
         (("--trials", "99"), "no trial 99"),
         (("--trials", "zero"), "must be numbers of trials"),
         (("--by", "colour"), "options are those of a parameter or a knob"),
         (("--trials", "0", "--by", "width"), "by --trials or by --by"),
         (("--matters", "0"), "must be more than 0"),
+        (("--matters", "inf"), "must be more than 0 and finite"),
+        (("--as", "toys"), "must have a name of its own, got 'toys', a search"),
+        (("--as", "a/b"), "choose another"),
         ((), "got no terminal to ask in; add --yes"),
     ],
 )
@@ -203,7 +209,52 @@ def test_what_cannot_be_confirmed_is_refused(
 ) -> None:
     result = _confirm(run, *words)
     assert result.exit_code == 2 and told in " ".join(result.output.split()), result.output
+    assert not (RUNS / "toys.confirm").exists() and not (RUNS / "toys/confirmation.json").exists()
+
+
+@pytest.mark.slow
+def test_other_data_than_those_of_the_search_confirm_nothing(
+    run: Callable[..., Result], toys: StudyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Waves, "fingerprint", "waves-2")
+    refused = _confirm(run, "--yes", "--seeds", "3")
+    told = " ".join(refused.output.split())
+    assert refused.exit_code == 2 and "they differ in the data's fingerprint (waves-1 and waves-2)" in told, (
+        told
+    )
     assert not (RUNS / "toys.confirm").exists()
+
+
+@pytest.mark.slow
+def test_code_that_changed_since_the_search_is_told(
+    run: Callable[..., Result], toys: StudyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = RUNS / "toys/journal.log"
+    (known,) = {toys.code[name] for name in toys.code if name.endswith("toy/task.py")}
+    journal.write_text(journal.read_text().replace(known, "0" * len(known)))
+    assert "1 module changed since the last trial of 'toys'" in " ".join(
+        _confirm(run, "--yes", "--seeds", "3").output.split()
+    )
+
+
+@pytest.mark.slow
+def test_a_confirmation_is_of_the_trials_that_it_was_planned_for(
+    run: Callable[..., Result], toys: StudyRecord
+) -> None:
+    """A study that was searched anew under its name has other trials of the same numbers."""
+    assert _confirm(run, "--yes", "--seeds", "3").exit_code == 0
+    journal = RUNS / "toys/journal.log"
+    champion = toys.ranking()[0]
+    lr = champion.config["optimization"]["lr"]
+    journal.write_text(journal.read_text().replace(str(lr), str(lr / 2)))
+    refused = _confirm(run, "--yes")
+    told = " ".join(refused.output.split())
+    assert refused.exit_code == 2 and "names others than 'toys' has: it was searched anew" in told, told
+    assert run("report", "toys", "--tracking-uri", "sqlite:///none.db").exit_code == 0
+    page = (RUNS / "toys/report/report.md").read_text(encoding="utf-8")
+    assert "Not confirmed" in page and "toys.confirm`)" not in page
+    again = run("compare", "toys", "--trials", ",".join(str(each.number) for each in toys.ranking()[:2]))
+    assert "--as toys.confirm-2" in " ".join(again.output.split()), again.output
 
 
 @pytest.mark.slow
@@ -217,14 +268,14 @@ def test_the_same_configuration_under_three_names_is_the_same(
     from thalweg.search.confirmation.contenders import contenders
 
     one = contenders(toys)[0]
-    names = [replace(one, name=f"trial {n}", role="rival" if n else "champion") for n in range(3)]
+    names = [replace(one, name=f"copy {n}", role="rival" if n else "champion") for n in range(3)]
     plan = Confirmation(study="toys", contenders=tuple(names), seeds=fresh_seeds(toys, 8))
     write_plan(plan, RUNS / "toys.confirm")
     result = _confirm(run, "--yes")
     assert result.exit_code == 0, result.output
     found = json.loads((RUNS / "toys.confirm/verdict/verdict.json").read_text())
     words = {each["rival"]: each["word"] for each in found["verdicts"] if each["kind"] == "configuration"}
-    assert words == {"trial 1": "same", "trial 2": "same"}
+    assert words == {"copy 1": "same", "copy 2": "same"}
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from thalweg.analysis.declared import metrics_of
 from thalweg.analysis.side_by_side.chosen_trials import Side
@@ -87,7 +88,16 @@ def _difference(studies: Sequence[StudyRecord]) -> str:
         if len(datasets) > 1:
             return f"their data sets, {' and '.join(datasets)}"
         return "what an earlier version of Thalweg did not record: their data, or how they were evaluated"
-    rows = knob_differences([nested_leaves(study.protocol, keep_empty=True) for study in studies])
+    return differing([study.protocol for study in studies])
+
+
+def differing(protocols: Sequence[Mapping[str, Any]]) -> str:
+    """Returns in what evaluation protocols differ, in words.
+
+    Args:
+        protocols: What each consists of, as records hold it.
+    """
+    rows = knob_differences([nested_leaves(protocol, keep_empty=True) for protocol in protocols])
     rows.sort(key=lambda row: row.name != _DATA)
     told = [f"{_word(row.name)} ({' and '.join(map(_told, row.values))})" for row in rows]
     return some(told, MAX_NAMED) or "their evaluation"

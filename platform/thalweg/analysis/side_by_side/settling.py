@@ -56,7 +56,7 @@ def settled_by(
     plan = read_plan(output / first)
     if plan is None:
         return _command(study.name, options, output, storage)
-    planned = {one.name for one in plan.contenders}
+    planned = set() if not plan.is_of(study) else {one.name for one in plan.contenders}
     wanted = {f"trial {number}" for number in numbers}
     if wanted <= planned and plan.contenders[0].name in wanted:  # it goes on, or says what it found
         return _command(study.name, "", output, storage)

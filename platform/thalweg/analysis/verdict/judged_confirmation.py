@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from thalweg.analysis.comparison import BestBaseline, Comparison
 from thalweg.analysis.declared import family_of
+from thalweg.analysis.side_by_side.measured_alike import differing
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
 from thalweg.analysis.verdict.sealed_split import judged_before
 from thalweg.errors import StudyError
@@ -14,6 +17,7 @@ from thalweg.search.confirmation.confirmation import Confirmation, plans_of
 from thalweg.search.store.records import StudyRecord, read_study
 from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
+from thalweg.wording import counted, some
 
 
 def own_record(directory: Path, storage: str | None = None) -> StudyRecord | None:
@@ -34,6 +38,44 @@ def best_baseline(search: StudyRecord, directory: Path) -> BestBaseline | None:
     found = baselines.read(StudyFolder(directory).checkpoints) or {}
     metric = str(search.definition["metric"])
     return Comparison(found, search.metrics, metric, search.mode).best(metric)
+
+
+def check_measured_alike(search: StudyRecord, protocol: str, parts: Mapping[str, Any]) -> None:
+    """Refuses to confirm a search by other data, or by another measure, than those that its trials were chosen by.
+
+    Args:
+        search: The study.
+        protocol: Hash of the evaluation protocol that its confirmation would have.
+        parts: What that protocol consists of.
+
+    Raises:
+        StudyError: It differs from the study's; the message names in what.
+    """
+    known = next((trial.protocol for trial in search.trials if trial.protocol), protocol)
+    if known == protocol:
+        return
+    here = json.loads(json.dumps(parts))  # as a record holds it, with lists for tuples
+    what = differing([search.protocol, here]) if search.protocol else "what its record does not hold"
+    raise StudyError(
+        f"a confirmation must be measured as its search was, got the evaluation protocol {protocol}, where "
+        f"{search.name!r} has {known}: they differ in {what}; put back the data and the version of the family that it "
+        "was searched with, or search under another name and confirm that"
+    )
+
+
+def code_changed(search: StudyRecord, now: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence if code has changed since a search.
+
+    Args:
+        search: The study.
+        now: Hash of each module of family and space.
+    """
+    changed = sorted(name for name in {*search.code, *now} if search.code.get(name) != now.get(name))
+    if search.code and changed:
+        yield (
+            f"{counted(len(changed), 'module')} changed since the last trial of {search.name!r}: {some(changed)}; all "
+            "runs train the code as it is now, with which the search might have chosen others"
+        )
 
 
 def judged(
@@ -64,7 +106,8 @@ def confirmations(
 ) -> Iterator[tuple[str, Confirmed, Confirmed | None]]:
     """Yields the confirmations of a study that have runs, with their names and their verdicts on validation.
 
-    The third is the verdict on the split ``test``, if that was read.
+    The third is the verdict on the split ``test``, if that was read. Those of an earlier study with this name do not
+    count.
 
     Args:
         search: The study.
@@ -72,6 +115,8 @@ def confirmations(
         storage: Database that holds them; None for their journals.
     """
     for folder, plan in plans_of(search.name, output):
+        if not plan.is_of(search):
+            continue
         found, own = judged(plan, search, folder, storage)
         if own is not None and any(one.trials for one in found.repeated):
             yield folder.name, found, judged_before(found, own, search, folder)

@@ -20,6 +20,8 @@ Word = Literal["beats", "beats, size open", "same", "cannot tell", "loses", "uns
 WORDS: tuple[Word, ...] = ("cannot tell", "beats", "beats, size open", "same", "loses", "unstable")
 _OPEN, _BEATS, _SIZE_OPEN, _SAME, _LOSES, _UNSTABLE = range(len(WORDS))
 MIN_SEEDS = 3
+MAX_SEEDS = 200
+"""What more of them could tell apart matters to nobody."""
 _LOOKS = (3, 5, 8, 12, 18, 27)
 _WEIGHTS: Mapping[int, tuple[int, ...]] = {1: (1,), 2: (2, 3), 3: (2, 3, 5)}
 

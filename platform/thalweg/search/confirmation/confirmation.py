@@ -56,6 +56,12 @@ class Confirmation:
             if over and name in names and seed in places:
                 yield (str(name), places[seed]), trial
 
+    def is_of(self, record: StudyRecord) -> bool:
+        """Returns whether its trials are those of a study: another one may have been searched under its name since."""
+        configs = {f"trial {trial.number}": trial.config for trial in record.trials}
+        known = [one for one in self.contenders if one.name.startswith("trial ")]
+        return self.study == record.name and all(configs.get(one.name) == one.config for one in known)
+
 
 def name_of(study: str) -> str:
     """Returns the name of the study that confirms another one."""
@@ -113,7 +119,7 @@ def read_plan(directory: Path) -> Confirmation | None:
     except (KeyError, TypeError, ValueError) as error:
         raise StudyError(
             f"the plan of a confirmation must be whole, got {file} ({error}); put it back, or confirm under another "
-            "name with --study"
+            "name with --as"
         ) from None
 
 

@@ -91,7 +91,7 @@ def _check_population(study: optuna.Study, stored: Mapping[str, Any], settings: 
     if stored and has != now and any_trained(study):
         raise StudyError(
             f"a study keeps its population: {study.study_name!r} has {has or 'none'}, got {now or 'none'}; put it "
-            "back, or choose another --study"
+            "back, or choose another name"
         )
 
 

@@ -101,7 +101,7 @@ class StudyCode:
             if not accept:
                 raise StudyError(
                     f"a study keeps the code of its trials, which share a table: {self._study.study_name!r} has "
-                    f"{told}; give the new study another name with --study, or continue it with "
+                    f"{told}; give the new study another name, or continue it with "
                     "--accept-code-change, which is recorded"
                 )
             number = _next_to_train(self._study)

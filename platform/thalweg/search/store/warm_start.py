@@ -129,7 +129,7 @@ class StartingPoints:
         if self._own is not None and self._own in config.starts_from:
             raise StudyError(
                 f"a study must start from other studies, got its own name {self._own!r} in starts_from; "
-                "give this study another name with --study"
+                "give this study another name"
             )
         return tuple(dict.fromkeys(config.starts_from))
 

@@ -31,7 +31,7 @@ def check_code(family: str, recorded: Mapping[str, str]) -> None:
     if changed := changed_modules(family, recorded):
         raise FamilyError(
             f"trials of a study must run the code that it has recorded, got {counted(len(changed), 'module')} changed "
-            f"since the search began: {some(changed)}; put them back, or search under another name with --study, or "
+            f"since the search began: {some(changed)}; put them back, or search under another name, or "
             "continue with --accept-code-change, which is recorded"
         )
 
