@@ -124,8 +124,8 @@ def search(num_trials: int, samples: int, lanes: int, folder: Path) -> None:
             ],
         ),
     ).fit()
-    best = found.get_best_result(study.metric, study.mode, scope="all")
-    print(best.config, best.metrics_dataframe[study.metric].max())
+    best = found.get_best_result(scope="all")
+    print(best.config)
 
 
 def main() -> None:
