@@ -81,10 +81,11 @@ class Answer:
         ended: Whether it came to its end within the limit.
         wall_s: Seconds from the command to its end, or the limit.
         cpu_s: Processor seconds of all its processes.
+        train_s: Seconds of training steps, of all its trials.
         peak_mib: Largest PSS of all its processes at one time.
         processes: Number of its processes.
         runs: MLflow's runs.
-        values: Values of metrics in MLflow.
+        values: Values of metrics in MLflow; Thalweg has more, in tables of its runs.
         lost: Trials that neither spent their budget nor were stopped early.
         reached: Seconds from the command, and best skill since then, ascending.
         trial: Parameters of its best trial, and that trial's skill at its first evaluation.
@@ -96,6 +97,7 @@ class Answer:
     ended: bool
     wall_s: float
     cpu_s: float
+    train_s: float
     peak_mib: float
     processes: int
     runs: int
@@ -154,6 +156,7 @@ def answer(arm: str, seed: int, question: Question, data: Path) -> Answer:
         ended=ended,
         wall_s=wall_s,
         cpu_s=watch.cpu_s,
+        train_s=sum(trial.train_s for trial in found.trials),
         peak_mib=watch.peak_mib,
         processes=watch.num_processes,
         runs=found.num_runs,
@@ -229,6 +232,8 @@ def figures(answers: Sequence[Answer]) -> list[dict[str, Any]]:
     for arm, of in by_arm.items():
         found.add(f"{arm}: wall time", [each.wall_s for each in of], "s")
         found.add(f"{arm}: processor time", [each.cpu_s for each in of], "s")
+        shares = [each.train_s / each.question["lanes"] / each.wall_s for each in of]
+        found.add(f"{arm}: share of its time in training steps", shares, "1")
         found.add(f"{arm}: peak memory", [each.peak_mib for each in of], "MiB")
         found.add(f"{arm}: processes", [each.processes for each in of], "1")
         found.add(f"{arm}: runs in MLflow", [each.runs for each in of], "1")

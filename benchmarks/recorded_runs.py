@@ -22,11 +22,13 @@ class RecordedTrial:
     Attributes:
         params: Searched parameters by name.
         curve: Seconds since 1970 and objective of each evaluation, ascending.
+        train_s: Seconds of training steps.
         settled: Whether it came to an end that the search meant: its budget, or the scheduler's word.
     """
 
     params: dict[str, Any]
     curve: tuple[tuple[float, float], ...]
+    train_s: float
     settled: bool
 
 
@@ -66,7 +68,10 @@ def read(database: Path, metric: str, params: Sequence[str]) -> RecordedSearch:
             return RecordedSearch((), 0, 0)
         trials = tuple(
             RecordedTrial(
-                _params(connection, run, params), _curve(connection, run, metric), status == "FINISHED"
+                params=_params(connection, run, params),
+                curve=_curve(connection, run, metric),
+                train_s=max((seconds for _, seconds in _curve(connection, run, "time/train_s")), default=0.0),
+                settled=status == "FINISHED",
             )
             for run, status in connection.execute(_OF_A_TRIAL).fetchall()
         )

@@ -44,18 +44,25 @@ def order_of(trial: str, params: dict[str, Any], samples: int, folder: Path) -> 
 
 def train(config: dict[str, Any]) -> None:
     """Trains a trial in a worker of Ray Train, from evaluation to evaluation."""
-    from ray import train as ray_train
-
     from thalweg.training.process_group import join
     from thalweg.training.session import DataCache, Session
 
     order = order_of(config["trial"], config["params"], config["samples"], Path(config["folder"]))
     session = Session(order, join(), DataCache())
     report = session.advance(0)
-    ray_train.report({**report.metrics, "samples": report.samples})
+    seconds = _tell(report, 0.0)
     while not report.done:
         report = session.advance(report.samples)
-        ray_train.report({**report.metrics, "samples": report.samples})
+        seconds = _tell(report, seconds)
+
+
+def _tell(report: Any, seconds: float) -> float:
+    """Reports an evaluation; returns the seconds of training steps so far, which it tells too."""
+    from ray import train as ray_train
+
+    seconds += report.timings["train_s"]
+    ray_train.report({**report.metrics, "samples": report.samples, "time/train_s": seconds})
+    return seconds
 
 
 def drive(config: dict[str, Any]) -> None:
