@@ -48,7 +48,7 @@ PARAMS = (
     "batch_size",
 )
 SPEEDUP = 10.0
-LOOKS_S, WEIGHS_S = 0.5, 5.0
+POLLS_S, LOOKS_S, WEIGHS_S = 0.1, 1.0, 10.0
 AGREEMENT = 1e-4
 """How far the objectives of equal trials may lie apart: rounding."""
 
@@ -169,15 +169,17 @@ def answer(arm: str, seed: int, question: Question, data: Path) -> Answer:
 
 def _follow(process: "subprocess.Popen[bytes]", watch: Watch, deadline: float) -> bool:
     """Watches a process; returns whether it ended before the deadline."""
-    weighs = 0.0
+    looks = weighs = 0.0
     while process.poll() is None:
         if time.time() > deadline:
             return False
-        watch.look()
+        if time.monotonic() > looks:
+            watch.look()
+            looks = time.monotonic() + LOOKS_S
         if time.monotonic() > weighs:
             watch.weigh()
             weighs = time.monotonic() + WEIGHS_S
-        time.sleep(LOOKS_S)
+        time.sleep(POLLS_S)
     return True
 
 

@@ -74,15 +74,18 @@ class Watch:
 
     def look(self) -> None:
         """Finds new processes, and notes the processor time of all."""
-        for member in list(self._members.values()):
-            with suppress(psutil.NoSuchProcess):
-                self._members |= {each.pid: each for each in member.children()}
+        others = {each: each.info["ppid"] for each in psutil.process_iter(["ppid"])}
+        while new := {each.pid: each for each, parent in others.items() if self._is_new(each.pid, parent)}:
+            self._members |= new
         for pid, member in list(self._members.items()):
             try:
                 times = member.cpu_times()
                 self._cpu[pid, member.create_time()] = times.user + times.system
             except psutil.NoSuchProcess:
                 del self._members[pid]
+
+    def _is_new(self, pid: int, parent: int) -> bool:
+        return pid not in self._members and parent in self._members
 
     def weigh(self) -> None:
         """Reads the memory of all."""
