@@ -130,6 +130,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="1 and 2 lanes")
+    parser.add_argument("--max-lanes", type=int, default=LANES[-1], help="where memory ends sooner")
     parser.add_argument("--before", type=Path, help="a checkout of an earlier build")
     parser.add_argument("--only", choices=("thalweg", "nested", "before"), help="one arm")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -145,7 +146,7 @@ def main() -> None:
         arms["before"] = options.before.resolve()
     if options.only:
         arms = {options.only: arms[options.only]}
-    numbers = LANES[:2] if options.quick else LANES
+    numbers = LANES[:2] if options.quick else [lanes for lanes in LANES if lanes <= options.max_lanes]
     found = Figures()
     for arm, checkout in arms.items():
         sizes = {lanes: measure(arm, checkout, lanes) for lanes in numbers}
