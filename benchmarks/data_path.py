@@ -368,8 +368,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a year of data, one short round")
-    parser.add_argument("--years", type=int, default=4, help="years of data; the published split has 22")
+    parser.add_argument("--quick", action="store_true", help="a year of data if not said, one short round")
+    parser.add_argument("--years", type=int, help="years of data, 4 unless quick; the published split has 22")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each arm in each round")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -378,7 +378,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.quick:
-        args.years, args.rounds, args.seconds = 1, 1, 0.5
+        args.rounds, args.seconds = 1, 0.5
+    args.years = args.years or (1 if args.quick else 4)
     if args.arm:
         if args.what == "memory":
             private_memory(args.arm, args.folder)
