@@ -39,7 +39,7 @@ from benchmarks.process_tree import Watch
 from benchmarks.recorded_runs import RecordedSearch, read
 
 ARMS = ("stock", "thalweg")
-SPACE = "benchmarks._end_to_end_space"
+SPACE, STUDY = "benchmarks._end_to_end_space", "quickstart"
 PARAMS = (
     "image_mask_ratio",
     "vector_mask_ratio",
@@ -129,7 +129,7 @@ def command_of(arm: str, question: Question, folder: Path) -> list[str]:
     if arm == "stock":
         return [sys.executable, "-m", "benchmarks.stock_stack", *size, "--folder", str(folder)]
     places = ["--output", str(folder), "--tracking-uri", f"sqlite:///{folder}/mlflow.db"]
-    return [sys.executable, "-m", "thalweg", "search", SPACE, "--study", "quickstart", *size, *places]
+    return [sys.executable, "-m", "thalweg", "search", SPACE, "--study", STUDY, *size, *places]
 
 
 def variables_of(seed: int, data: Path) -> dict[str, str]:
@@ -163,7 +163,7 @@ def answer(arm: str, seed: int, question: Question, data: Path) -> Answer:
         values=found.num_values,
         lost=question.trials - sum(trial.settled for trial in found.trials),
         reached=[(moment - began, best) for moment, best in found.best_since()],
-        trial=_best_trial(found),
+        trial=_best_trial(arm, folder, found),
     )
 
 
@@ -183,12 +183,18 @@ def _follow(process: "subprocess.Popen[bytes]", watch: Watch, deadline: float) -
     return True
 
 
-def _best_trial(found: RecordedSearch) -> dict[str, Any]:
-    evaluated = [trial for trial in found.trials if trial.curve]
+def _best_trial(arm: str, folder: Path, found: RecordedSearch) -> dict[str, Any]:
+    tried = [(trial.params, [value for _, value in trial.curve]) for trial in found.trials]
+    if arm == "thalweg" and tried:  # its runs show parameters rounded, its journal does not
+        from thalweg.search.store.records import read_study
+
+        records = read_study(folder / STUDY, STUDY).trials
+        tried = [(dict(record.params), [value for _, value in record.curve]) for record in records]
+    evaluated = [(params, values) for params, values in tried if values]
     if not evaluated:
         return {}
-    best = max(evaluated, key=lambda trial: max(value for _, value in trial.curve))
-    return {"params": best.params, "value": best.curve[0][1]}
+    params, values = max(evaluated, key=lambda each: max(each[1]))
+    return {"params": params, "value": values[0]}
 
 
 def control(folder: Path, question: Question, params: dict[str, Any]) -> float:
