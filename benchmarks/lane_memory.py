@@ -149,7 +149,11 @@ def main() -> None:
     numbers = LANES[:2] if options.quick else [lanes for lanes in LANES if lanes <= options.max_lanes]
     found = Figures()
     for arm, checkout in arms.items():
-        sizes = {lanes: measure(arm, checkout, lanes) for lanes in numbers}
+        sizes = {}
+        for lanes in numbers:
+            sizes[lanes] = measure(arm, checkout, lanes)
+            told = "{:.0f} MiB PSS, {:.0f} MiB USS, {} processes".format(*sizes[lanes])
+            print(f"{arm}, {lanes} lanes: {told}", file=sys.stderr, flush=True)
         for lanes, (pss, uss, count) in sizes.items():
             found.add(f"{arm}: PSS of all, {lanes} lanes", [pss], "MiB")
             found.add(f"{arm}: USS of all, {lanes} lanes", [uss], "MiB")
