@@ -10,7 +10,8 @@ random order, and must give the same normalised land patches, which is checked b
   mmap        the same from a memory map of the full grids
   ours        `WaterData.tensors`: copies out of the prepared store, into the memory of batches that are gone; float16
               is the same from a store in half the bytes, which stay half until a model has chosen its patches
-  memcpy      a bare copy of as many bytes, which is the limit
+  memcpy      a bare copy of as many bytes into new memory, whose pages the system clears at their first use
+  kept        a bare copy into memory that is kept, which is the limit
 
 Then several processes open the data at once and read every window, as concurrent trials do; told is the private memory
 (USS) of each one beyond that of a process that only imported the code.
@@ -43,7 +44,8 @@ from benchmarks.figures import tell
 ROOT = Path(__file__).resolve().parent.parent
 GRID, PATCH, LENGTH, STRIDE, BATCH = (290, 180), 10, 30, 20, 16
 MODALITIES = ("precipitation", "soil_moisture", "temperature")
-ARMS = ("original", "gzip", "contiguous", "mmap", "ours", "float16", "memcpy")
+ARMS = ("original", "gzip", "contiguous", "mmap", "ours", "float16", "memcpy", "kept")
+COPIES = ("memcpy", "kept")
 NUM_TRIALS = 3  # processes at once
 NUM_CATCHMENTS = 604
 
@@ -148,10 +150,11 @@ class Windows:
         self._land = np.load(folder / f"land_mask_{GRID[0]}x{GRID[1]}.npy").astype(bool)
         self._patches = kept_patches(self._land, PATCH, 0.5)
         self._keep = torch.from_numpy(self._patches.rows_cols @ np.array([GRID[1] // PATCH, 1]))
-        if arm == "memcpy":
+        if arm in COPIES:
             one = self._ours(np.zeros(1, np.int64))
             size = sum(int(values.nbytes) for values in one.values()) // 4
             self._source = np.ones((self.num_windows, size), np.float32)
+            self._target = np.empty((BATCH, size), np.float32)
         self.read: Callable[[Numbers], Mapping[str, npt.NDArray[Any]]] = getattr(self, f"_{arm}")
 
     def batches(self) -> list[Numbers]:
@@ -167,6 +170,10 @@ class Windows:
 
     def _memcpy(self, numbers: Numbers) -> Mapping[str, npt.NDArray[Any]]:
         return {"copy": self._source[: len(numbers)].copy()}
+
+    def _kept(self, numbers: Numbers) -> Mapping[str, npt.NDArray[Any]]:
+        np.copyto(self._target, self._source[: len(numbers)])
+        return {"copy": self._target}
 
     def _original(self, numbers: Numbers) -> Mapping[str, npt.NDArray[Any]]:
         samples = [self._sample(_days(number)) for number in numbers.tolist()]
@@ -229,7 +236,7 @@ def check_equal(folder: Path) -> None:
     reference = Windows("ours", folder)
     numbers = np.array([0, 7, reference.num_windows - 1])
     expected = reference.read(numbers)["images"]
-    for arm in ARMS[:-1]:
+    for arm in set(ARMS) - set(COPIES):
         tolerance = 0.01 if arm == "float16" else 1e-5  # rounding to half; order of operations
         if not np.allclose(Windows(arm, folder).read(numbers)["images"], expected, atol=tolerance, rtol=0):
             sys.exit(f"{arm} and ours read different windows")
@@ -340,11 +347,12 @@ def figures(
         for limit, ours in zip(times["memcpy"], times["ours"], strict=True)
     )
     add("ours: speed as a share of memcpy's", share, "1", "at least 0.6", share >= 0.6)
+    add("ours: speed as a share of a copy's into kept memory", median["kept"] / median["ours"], "1")
     ratio = median["original"] / median["ours"]
     add("original / ours", ratio, "1", "at least 100", ratio >= 100)
     ratio = median["original"] / median["float16"]
     add("original / ours from a store in float16", ratio, "1", "at least 100", ratio >= 100)
-    add("original / memcpy, which bounds that", median["original"] / median["memcpy"], "1")
+    add("original / a copy into kept memory, which bounds that", median["original"] / median["kept"], "1")
     for arm, values in memory.items():
         add(f"{arm}: private memory of a trial, {years} years of data", max(values), "MB")
     most, batch = max(memory["ours"]), BATCH * times["ours"][0]["mb"]
@@ -368,8 +376,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a year of data, one short round")
-    parser.add_argument("--years", type=int, default=4, help="years of data; the published split has 22")
+    parser.add_argument("--quick", action="store_true", help="a year of data if not said, one short round")
+    parser.add_argument("--years", type=int, help="years of data, 4 unless quick; the published split has 22")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each arm in each round")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -378,7 +386,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.quick:
-        args.years, args.rounds, args.seconds = 1, 1, 0.5
+        args.rounds, args.seconds = 1, 0.5
+    args.years = args.years or (1 if args.quick else 4)
     if args.arm:
         if args.what == "memory":
             private_memory(args.arm, args.folder)

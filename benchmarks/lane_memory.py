@@ -11,7 +11,6 @@ further lane is the difference between two numbers of lanes, per lane. Other wor
 
 import argparse
 import importlib
-import os
 import shutil
 import subprocess
 import sys
@@ -22,10 +21,10 @@ from typing import Any
 
 import psutil
 
+from benchmarks.arms import ROOT, environment, running
 from benchmarks.figures import Figures, tell
-from benchmarks.process_tree import end, memory_mib, tree
+from benchmarks.process_tree import memory_mib, tree
 
-ROOT = Path(__file__).resolve().parent.parent
 LANES = (1, 2, 4, 8)
 LIMIT_S = 1200.0
 SETTLES_S = 2.0
@@ -36,14 +35,7 @@ def environment_of(checkout: Path, folder: Path) -> dict[str, str]:
     (folder / "measured").mkdir()
     shutil.copy(ROOT / "benchmarks" / "_lanes_space.py", folder / "measured" / "lanes_space.py")
     places = [folder, checkout / "platform", checkout, checkout / "tests" / "plugins"]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, places)),
-        "THALWEG_DATA": str(folder),
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    }
+    return environment(places, THALWEG_DATA=str(folder))
 
 
 def command_of(arm: str, lanes: int, folder: Path) -> list[str]:
@@ -60,21 +52,11 @@ def measure(arm: str, checkout: Path, lanes: int) -> tuple[float, float, int]:
     """Returns PSS and USS in MiB and the number of processes once all lanes have trained to an evaluation."""
     with tempfile.TemporaryDirectory(prefix="twm", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with (folder / "output.txt").open("wb") as output:
-            process = subprocess.Popen(
-                command_of(arm, lanes, folder),
-                cwd=folder,
-                env=environment_of(checkout, folder),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
+        command = command_of(arm, lanes, folder)
+        with running(command, folder, environment_of(checkout, folder)) as process:
             _wait(process, folder, lanes)
             root = psutil.Process(process.pid)
             return *memory_mib(root), sum(not _idle(member) for member in tree(root))
-        finally:
-            end(process)
 
 
 def _wait(process: "subprocess.Popen[bytes]", folder: Path, lanes: int) -> None:
@@ -148,6 +130,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="1 and 2 lanes")
+    parser.add_argument("--max-lanes", type=int, default=LANES[-1], help="where memory ends sooner")
     parser.add_argument("--before", type=Path, help="a checkout of an earlier build")
     parser.add_argument("--only", choices=("thalweg", "nested", "before"), help="one arm")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -163,10 +146,14 @@ def main() -> None:
         arms["before"] = options.before.resolve()
     if options.only:
         arms = {options.only: arms[options.only]}
-    numbers = LANES[:2] if options.quick else LANES
+    numbers = LANES[:2] if options.quick else [lanes for lanes in LANES if lanes <= options.max_lanes]
     found = Figures()
     for arm, checkout in arms.items():
-        sizes = {lanes: measure(arm, checkout, lanes) for lanes in numbers}
+        sizes = {}
+        for lanes in numbers:
+            sizes[lanes] = measure(arm, checkout, lanes)
+            told = "{:.0f} MiB PSS, {:.0f} MiB USS, {} processes".format(*sizes[lanes])
+            print(f"{arm}, {lanes} lanes: {told}", file=sys.stderr, flush=True)
         for lanes, (pss, uss, count) in sizes.items():
             found.add(f"{arm}: PSS of all, {lanes} lanes", [pss], "MiB")
             found.add(f"{arm}: USS of all, {lanes} lanes", [uss], "MiB")

@@ -20,18 +20,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.arms import ROOT, environment, running
 from benchmarks.figures import Figures, tell
-from benchmarks.process_tree import cpu_s, end
+from benchmarks.process_tree import cpu_s
 
-ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = 512
 LIMIT_S = 900.0
 
@@ -88,39 +88,16 @@ def environment_of(checkout: Path, folder: Path, data: Path) -> dict[str, str]:
         (folder / "spaces" / "benchmarks").mkdir()
         shutil.copy(ROOT / "benchmarks" / "_start_space.py", folder / "spaces" / "benchmarks")
         places = [places[0], places[3], *places[1:3]]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, places)),
-        "FIRST_STEP": str(folder / "first_step"),
-        "THALWEG_DATA": str(data),
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    }
-
-
-@contextmanager
-def _running(arm: str, checkout: Path, folder: Path, data: Path) -> Iterator[psutil.Process]:
-    with (folder / "output.txt").open("wb") as output:
-        process = subprocess.Popen(
-            command_of(arm, folder),
-            cwd=folder,
-            env=environment_of(checkout, folder, data),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield psutil.Process(process.pid)
-    finally:
-        end(process)
+    return environment(places, FIRST_STEP=str(folder / "first_step"), THALWEG_DATA=str(data))
 
 
 def start(arm: str, checkout: Path, data: Path) -> Start:
     """Starts an arm in fresh processes, waits for the first evaluation of both trials, and ends it."""
     with tempfile.TemporaryDirectory(prefix="tws", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder, began = Path(name), time.time()
-        with _running(arm, checkout, folder, data) as process:
+        variables = environment_of(checkout, folder, data)
+        with running(command_of(arm, folder), folder, variables) as child:
+            process = psutil.Process(child.pid)
             _wait(process, folder, (folder / "first_step").exists)
             used = cpu_s(process)
             step_s = float((folder / "first_step").read_text().split()[0]) - began
