@@ -227,7 +227,7 @@ def _land(data: DataSet, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray
 
 def _missing_days(fields: Sequence[Field], periods: Mapping[SplitName, Period]) -> Iterator[str]:
     """Yields a sentence for each axis of time that lacks days of the splits; fields of one source share theirs."""
-    lacking: dict[tuple[object, ...], list[str]] = {}
+    lacking: dict[tuple[Path, tuple[SplitName, ...], int, np.datetime64], list[str]] = {}
     for field in fields:
         missing = {split: np.setdiff1d(period.dates, field.days) for split, period in periods.items()}
         days = np.concatenate(list(missing.values()))

@@ -128,7 +128,7 @@ class Wrapped(Measure):
         }
         return self._measure.add(changed, batch)
 
-    def summarize(self, state: State) -> Mapping[str, float]:
+    def summarize(self, state: State) -> dict[str, float]:
         """The metrics, some of them saturated."""
         found = self._measure.summarize(state)
         return {name: self._saturated.get(name, float)(value) for name, value in found.items()}

@@ -102,7 +102,7 @@ def test_what_is_not_active_moves_no_distance() -> None:
 
 def test_a_branch_in_a_branch_is_active_with_both() -> None:
     kinds = {**BRANCH, "inner": CategoricalDistribution((True, False)), "deep": FloatDistribution(0, 1)}
-    sets = [
+    sets: list[dict[str, Any]] = [
         {"kind": "plain"},
         {"kind": "bent", "bend": 0.1, "inner": False},
         {"kind": "bent", "bend": 0.1, "inner": True, "deep": 0.5},

@@ -1,6 +1,6 @@
 """What a curve process sees of trials: losses, thinned curves, stand-ins, and what running ones change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,10 @@ MIN, MAX = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
 
 
 def trial_of(
-    number: int, values: Sequence[float], state: TrialState = TrialState.COMPLETE, **attrs: Any
+    number: int,
+    values: Sequence[float],
+    state: TrialState = TrialState.COMPLETE,
+    attrs: Mapping[str, Any] = {},
 ) -> FrozenTrial:
     x = (number * 0.37) % 1
     trial = create_trial(
@@ -29,7 +32,7 @@ def trial_of(
         params={"x": x},
         distributions={"x": FloatDistribution(0, 1)},
         intermediate_values={100 * (index + 1): value for index, value in enumerate(values)},
-        user_attrs=attrs,
+        user_attrs=dict(attrs),
     )
     trial.number = number
     return trial
@@ -48,7 +51,7 @@ def test_a_curve_is_of_losses_at_shares_of_the_budget() -> None:
 
 
 def test_what_comes_before_a_trial_is_judged_is_not_seen() -> None:
-    (curve,) = curves_of([trial_of(0, WHOLE, **{JUDGED_FROM: 300})], MIN, SAMPLES)
+    (curve,) = curves_of([trial_of(0, WHOLE, attrs={JUDGED_FROM: 300})], MIN, SAMPLES)
     assert curve.points[0] == (0.375, 6.0)
 
 
@@ -56,8 +59,8 @@ def test_a_trial_that_diverged_is_seen_at_the_end_with_the_worst_loss() -> None:
     trials = [
         trial_of(0, WHOLE),
         trial_of(1, [3.0, 2.5], TrialState.PRUNED),
-        trial_of(2, [0.1, 9e9], TrialState.FAIL, **{OUTCOME: {"ended_as": "diverged"}}),
-        trial_of(3, [0.1], TrialState.FAIL, **{OUTCOME: {"ended_as": "infrastructure"}}),
+        trial_of(2, [0.1, 9e9], TrialState.FAIL, attrs={OUTCOME: {"ended_as": "diverged"}}),
+        trial_of(3, [0.1], TrialState.FAIL, attrs={OUTCOME: {"ended_as": "infrastructure"}}),
     ]
     found = {curve.trial.number: curve for curve in curves_of(trials, MIN, SAMPLES)}
     assert found.keys() == {0, 1, 2}
@@ -74,12 +77,12 @@ def test_one_that_does_not_fit_is_seen_likewise() -> None:
 
 
 def test_a_continued_trial_counts_once() -> None:
-    trials = [trial_of(0, [8.0], TrialState.FAIL), trial_of(1, WHOLE, **{CONTINUES: 0})]
+    trials = [trial_of(0, [8.0], TrialState.FAIL), trial_of(1, WHOLE, attrs={CONTINUES: 0})]
     assert [curve.trial.number for curve in curves_of(trials, MIN, SAMPLES)] == [1]
 
 
 def test_the_incumbent_is_the_best_complete_rival() -> None:
-    broken = trial_of(0, [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 0.0], **{BROKEN: "too large"})
+    broken = trial_of(0, [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 0.0], attrs={BROKEN: "too large"})
     trials = [broken, trial_of(1, WHOLE), trial_of(2, [0.5], TrialState.PRUNED)]
     seen = Seen(curves_of(trials, MIN, SAMPLES))
     means = np.array([-3.0, -1.0, -2.0])

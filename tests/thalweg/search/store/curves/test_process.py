@@ -44,12 +44,12 @@ def slow_kernel(hyperparameters: Array, one: Array, other: Array, t: float, u: f
             ((a - b) / math.exp(lengths[owner])) ** 2 for a, b, owner in zip(one, other, OWNERS, strict=True)
         )
         d = math.sqrt(5 * squares)
-        return (1 + d + d * d / 3) * math.exp(-d)
+        return float((1 + d + d * d / 3) * math.exp(-d))
 
     of_end = math.exp(end) * matern52(hyperparameters[:3]) * (1 + bond * g(t)) * (1 + bond * g(u))
     along = math.exp(-0.5 * ((t - u) / math.exp(time)) ** 2)
     of_start = math.exp(start) * matern52(hyperparameters[3:6]) * g(t) * g(u) * along
-    return of_end + of_start + 4.0 + 10.0 * g(t) * g(u)
+    return float(of_end + of_start) + 4.0 + 10.0 * g(t) * g(u)
 
 
 def slow_covariance(hyperparameters: Array, seen: Observations, noise: float) -> Array:

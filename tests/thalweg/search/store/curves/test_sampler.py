@@ -8,6 +8,7 @@ import pytest
 from optuna.trial import BaseTrial, FixedTrial, TrialState
 
 from thalweg.search.store.early_stopping import make_pruner
+from thalweg.search.store.multi_objective.sampler_view import directions_of
 from thalweg.search.store.samplers import make_sampler
 from thalweg.study import Study
 
@@ -25,7 +26,7 @@ def branches(trial: BaseTrial) -> float:
 def study_of(num_trials: int, **changes: Any) -> tuple[Study, optuna.Study]:
     settings = {"metric": "loss", "mode": "min", "samples": 800, "num_trials": num_trials, **changes}
     asked = Study(**settings)
-    direction = "minimize" if asked.mode == "min" else "maximize"
+    (direction,) = directions_of(asked)
     study = optuna.create_study(sampler=make_sampler(asked), pruner=make_pruner(asked), direction=direction)
     return asked, study
 

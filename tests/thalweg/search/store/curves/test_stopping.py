@@ -1,6 +1,7 @@
 """Who is stopped by expected improvement: the hopeless, not those whose beginnings mislead, nor the first two."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import optuna
 import pytest
@@ -30,7 +31,7 @@ def run(
     curve: Curve,
     *,
     pruner: ExpectedImprovement | None = None,
-    direction: str = "minimize",
+    direction: Literal["minimize", "maximize"] = "minimize",
     judged_from: int = 0,
     is_blind: bool = False,
 ) -> dict[int, int]:
@@ -58,7 +59,9 @@ BAD_LATER = [0.1, 0.6, 1.6, 1.9]
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_the_hopeless_are_stopped_at_their_first_evaluations(direction: str) -> None:
+def test_the_hopeless_are_stopped_at_their_first_evaluations(
+    direction: Literal["minimize", "maximize"],
+) -> None:
     stopped = run(BAD_LATER, falls, direction=direction)
     assert stopped.keys() == {2, 3}
     assert max(stopped.values()) <= 200
