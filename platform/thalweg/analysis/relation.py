@@ -77,10 +77,11 @@ def relate(record: StudyRecord, names: tuple[str, str]) -> MetricRelation:
         names: The metrics; the objective is taken at a trial's last evaluation, as are all others.
 
     Raises:
-        StudyError: No trial has such a metric, there are too few settings, or a metric is the same in all of them.
+        StudyError: No trial is complete or has such a metric, settings are too few, or a metric is the same in all.
     """
     if names[0] == names[1]:
         raise StudyError(f"two different metrics are related, got {names[0]!r} twice; name another one")
+    require_complete(record, "a relation of metrics")
     complete = record.ranking()
     _require_known(record, complete, names)
     settings: dict[str, list[tuple[int, tuple[float, float]]]] = {}
@@ -144,6 +145,18 @@ def _setting(trial: TrialRecord) -> str:
 def _point(members: Sequence[tuple[int, tuple[float, float]]]) -> Point:
     first, second = (statistics.fmean(values[place] for _, values in members) for place in (0, 1))
     return Point(tuple(sorted(number for number, _ in members)), (first, second))
+
+
+def require_complete(record: StudyRecord, what: str) -> None:
+    """Refuses to analyse metrics of a study none of whose trials has ended as complete.
+
+    Raises:
+        StudyError: None has; ``what`` names the analysis.
+    """
+    if not record.ranking():
+        raise StudyError(
+            f"{what} needs complete trials, {record.name!r} has none yet; search on, or wait for one"
+        )
 
 
 def _require_known(record: StudyRecord, complete: Iterable[TrialRecord], names: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 
 from thalweg.analysis.declared import metrics_of
 from thalweg.analysis.pareto.hypervolume import hypervolume, undominated
-from thalweg.analysis.relation import value_of
+from thalweg.analysis.relation import require_complete, value_of
 from thalweg.contract import Mode
 from thalweg.errors import StudyError, meant
 from thalweg.search.store.records import StudyRecord, TrialRecord
@@ -50,6 +50,7 @@ def front_of(record: StudyRecord, names: Sequence[str]) -> ParetoFront:
     Raises:
         StudyError: No trial has such a metric, its direction is not known, or no trial has all of them.
     """
+    require_complete(record, "a Pareto front")
     modes = _modes(record, names)
     complete = [trial for trial in record.ranking() if not record.broken(trial)]
     known = [trial for trial in complete if all(map(math.isfinite, values_of(record, trial, modes)))]

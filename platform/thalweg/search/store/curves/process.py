@@ -46,6 +46,8 @@ _SHARED, _SHARED_START = 4.0, 10.0
 _BOUND = (-5.0, 4.0)
 _JITTER = 1e-6
 _MAX_STEPS = 60
+_TOLERANCE = 1e-5
+"""Gain of a step, relative to the density's logarithm, below which a fit ends."""
 
 
 class CurveProcess:
@@ -84,7 +86,7 @@ class CurveProcess:
             jac=True,
             method="L-BFGS-B",
             bounds=[_BOUND] * len(self._mean),
-            options={"maxiter": _MAX_STEPS},
+            options={"maxiter": _MAX_STEPS, "ftol": _TOLERANCE},
         )
         self.hyperparameters = np.asarray(found.x)
 

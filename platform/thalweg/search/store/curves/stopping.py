@@ -8,16 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 import optuna
 from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.store.curves.acquisition import log_expected_improvement, propose
 from thalweg.search.store.curves.observed import Seen, curves_of
-from thalweg.search.store.early_stopping import at_a_rung, first_numbers
+from thalweg.search.store.early_stopping import at_a_rung, first_numbers, lineage_ends
 
 NUM_WHOLE = 2
 """Trials that run to the end first: what early evaluations are worth is learned from them."""
 PATIENCE = 1.0
 """A trial stops if its improvement per cost is less than this share of that of a new one."""
+MOST_STOPPED = 6
+"""One in this many trials runs to the end at least: a study counts trials, and must end with some to choose from."""
 _ROUNDS = 2
 
 
@@ -47,7 +49,7 @@ class ExpectedImprovement(BasePruner):
         trials = study.get_trials(deepcopy=False)
         first = first_numbers(trials)
         place = sorted(set(first.values())).index(first[trial.number])
-        if place < NUM_WHOLE:
+        if place < NUM_WHOLE or _too_few_whole(lineage_ends(trials)):
             return False
         others = [other for other in trials if other.number != trial.number]
         seen = Seen(curves_of([*others, trial], study.direction, self._samples))
@@ -68,3 +70,10 @@ class ExpectedImprovement(BasePruner):
         new = propose(process, seen.encoding, best, known, random, rounds=_ROUNDS)
         promised = new.log_mean if self._even else new.log_improvement
         return improvement - math.log(left) < math.log(PATIENCE) + promised
+
+
+def _too_few_whole(trials: Sequence[FrozenTrial]) -> bool:
+    """Returns whether fewer than one in `MOST_STOPPED` trials that ended with a value ran to the end."""
+    num_whole = sum(trial.state == TrialState.COMPLETE for trial in trials)
+    num_stopped = sum(trial.state == TrialState.PRUNED for trial in trials)
+    return num_whole * MOST_STOPPED < num_whole + num_stopped

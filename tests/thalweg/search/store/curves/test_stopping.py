@@ -83,6 +83,14 @@ def test_where_beginnings_mislead_they_are_read_the_other_way_round() -> None:
     assert {3, 5} <= stopped.keys()
 
 
+@pytest.mark.slow
+def test_one_in_six_runs_to_the_end_at_least() -> None:
+    ends = [0.1, 0.6, *(1.5 + 0.01 * index for index in range(18))]
+    stopped = run(ends, falls)
+    assert set(range(20)) - stopped.keys() == {0, 1, 13, 19}
+    assert stopping.MOST_STOPPED == 6
+
+
 def test_none_is_stopped_before_it_is_judged() -> None:
     stopped = run(BAD_LATER, falls, judged_from=500)
     assert stopped
