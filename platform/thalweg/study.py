@@ -437,6 +437,11 @@ class Study(Knobs):
         return self.promotes or self.population is not None
 
     @property
+    def follows_curves(self) -> bool:
+        """Whether a process of learning curves proposes the trials; it follows one objective, and knows no bounds."""
+        return self.sampler == "curves" and not (self.also or self.at_most or self.at_least)
+
+    @property
     def startup_trials(self) -> int:
         """Random trials before the sampler learns."""
         most = {"curves": 8, "gp_tpe": 5}.get(self.sampler, 10)

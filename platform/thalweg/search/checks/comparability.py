@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
@@ -112,8 +113,12 @@ class FrozenScorer:
     def _evaluated(self, task: Task[Any, Any], predict: Callable[[Batch], Outputs]) -> Mapping[str, float]:
         """Returns the metrics that should mean the same in every trial."""
         comparable = {metric.name for metric in metrics_of(task) if metric.search_invariant}
-        part: Any = SomeSamples(task, self._examined.data(task), MAX_SAMPLES)
-        metrics = evaluate_split(part, part, predict, ALONE, split="val", batch_size=_BATCH, is_baseline=True)
+        part = SomeSamples(task, self._examined.data(task), MAX_SAMPLES)
+        sampled = copy.copy(task)
+        sampled.evaluation_batch = part.evaluation_batch  # type: ignore[method-assign]
+        metrics = evaluate_split(
+            sampled, part, predict, ALONE, split="val", batch_size=_BATCH, is_baseline=True
+        )
         return {name: value for name, value in metrics.items() if name in comparable}
 
 

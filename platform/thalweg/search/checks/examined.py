@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from thalweg.config import FamilyConfig
-from thalweg.contract import Batch, Data, Indices, Keys, Measure, SplitName, Task
+from thalweg.contract import Batch, Data, Indices, Keys, SplitName, Task
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError
 from thalweg.search.checks.draws import Draw, Draws, first_trial, middle
@@ -139,10 +139,6 @@ class SomeSamples:
         self._chosen = {split: _chosen(data.num_samples(split), most) for split in SPLITS}
         self.fingerprint = data.fingerprint
         self.notes = data.notes
-
-    def measures(self) -> Sequence[Measure]:
-        """The task's measures."""
-        return self._task.measures()
 
     def num_samples(self, split: SplitName) -> int:
         """Number of the samples that were chosen."""

@@ -23,7 +23,7 @@ from thalweg.search.store.learning.rung_trust import RungTrust, is_judged
 from thalweg.search.store.learning.soft_ranking import margin
 from thalweg.search.store.records import BROKEN, CONTINUES
 from thalweg.stage_contract import Stage
-from thalweg.study import SamplerName, SchedulerName, Study
+from thalweg.study import SchedulerName, Study
 from thalweg.training.schedule import Plan
 
 
@@ -155,10 +155,6 @@ class Hyperband(BasePruner):
         return pruner._stops(trial, rivals, study.direction)
 
 
-_WITHOUT_MODEL: tuple[SamplerName, ...] = ("random", "cmaes", "nsga2")
-"""Samplers that do not look for the largest expected improvement."""
-
-
 def make_pruner(study: Study) -> BasePruner:
     """Returns the pruner that a study's settings name."""
     if study.scheduler == "none" or not study.rungs:
@@ -167,8 +163,7 @@ def make_pruner(study: Study) -> BasePruner:
         # It builds on this module, and needs scipy, which other studies need not wait for.
         from thalweg.search.store.curves.stopping import ExpectedImprovement
 
-        even = study.sampler in _WITHOUT_MODEL
-        return ExpectedImprovement(study.rungs, study.samples, study.seed, even=even)
+        return ExpectedImprovement(study.rungs, study.samples, study.seed, even=not study.follows_curves)
     kinds: dict[SchedulerName, Callable[..., BasePruner]] = {
         "guarded_halving": GuardedHalving,
         "guarded_promotion": partial(GuardedHalving, promotes=True),

@@ -27,7 +27,6 @@ from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 from thalweg.search.store.learning.expert_priors import PriorSampler
 from thalweg.search.store.learning.gaussian_process import ExpectedEndsSampler, HandOverSampler
 from thalweg.search.store.learning.untried import UntriedSampler
-from thalweg.search.store.multi_objective.constraints import Constraints
 from thalweg.search.store.multi_objective.sampler_view import directions_of, seen_by_samplers
 from thalweg.search.store.private_optuna import view_of
 from thalweg.search.store.records import CONTINUES
@@ -136,7 +135,7 @@ def _gp(seed: int, study: Study) -> BaseSampler:
 
 def _curves(seed: int, study: Study) -> BaseSampler:
     # It follows one objective, and knows no bounds; Optuna's process does both.
-    if study.also or Constraints.of_study(study):
+    if not study.follows_curves:
         return _gp_tpe(seed, study)
     first = CurveSampler(RandomSampler(seed=seed), study.samples, seed, study.startup_trials)
     return HandOverSampler(first, _tpe(seed, study))

@@ -33,7 +33,8 @@ class ExpectedImprovement(BasePruner):
         rungs: Samples at which trials may be stopped, ascending.
         samples: Budget of a trial.
         seed: Seed of the search for what a new trial would improve.
-        even: Whether new trials are drawn evenly, so that the mean of what they improve is what counts.
+        even: Whether new trials do not lie where the process expects most of them: then the mean of what they improve
+            counts, as if they were drawn evenly.
     """
 
     def __init__(self, rungs: Sequence[int], samples: int, seed: int, *, even: bool = False) -> None:
