@@ -305,11 +305,13 @@ def _thalweg(**settings: Any) -> MakePeer:
 OURS = "thalweg"
 RAY = "Ray's OptunaSearch + ASHA"
 UNSTOPPED = "thalweg without stopping"
-GUARDED = {"sampler": "gp_tpe", "scheduler": "guarded_halving"}
+CURVES = "thalweg's curves"
+BEFORE = {"sampler": "tpe", "scheduler": "successive_halving", "num_startup_trials": 8}
 PEERS: dict[str, MakePeer] = {
     OURS: _thalweg(),
     UNSTOPPED: _thalweg(scheduler="none"),
-    "thalweg's GP + guarded halving": _thalweg(**GUARDED),
+    CURVES: _thalweg(sampler="curves", scheduler="expected_improvement"),
+    "thalweg's TPE + halving": _thalweg(**BEFORE),
     "random": _optuna(lambda seed: RandomSampler(seed=seed)),
     "random + halving": _thalweg(sampler="random", scheduler="successive_halving"),
     "random, top 2 of 8": TopK,
@@ -325,17 +327,16 @@ PEERS: dict[str, MakePeer] = {
 }
 """All entries by name: Thalweg's own first."""
 CANDIDATES: dict[str, MakePeer] = {
-    "guarded promotion": _thalweg(**GUARDED | {"scheduler": "guarded_promotion"}),
-    "soft ranking": _thalweg(**GUARDED, soft_ranking=True),
-    "soft ranking, guarded promotion": _thalweg(
-        **GUARDED | {"scheduler": "guarded_promotion"}, soft_ranking=True
-    ),
-    "promotion": _thalweg(**GUARDED | {"scheduler": "promotion"}),
-    "random + expected improvement": _thalweg(sampler="random"),
+    "guarded promotion": _thalweg(scheduler="guarded_promotion"),
+    "soft ranking": _thalweg(soft_ranking=True),
+    "soft ranking, guarded promotion": _thalweg(soft_ranking=True, scheduler="guarded_promotion"),
+    "promotion": _thalweg(scheduler="promotion"),
+    "curves without stopping": _thalweg(sampler="curves", scheduler="none"),
+    "random + expected improvement": _thalweg(sampler="random", scheduler="expected_improvement"),
 }
 """Other schedulers, which run if they are named."""
-OWN = (OURS, UNSTOPPED)
-"""Entries that are no peers of the default: itself, and itself without stopping."""
+OWN = (OURS, UNSTOPPED, CURVES)
+"""Entries that are no peers of the default: itself, itself without stopping, and the one that may follow it."""
 _NEEDS = {"Syne Tune": "syne_tune", "SMAC3": "smac"}
 
 

@@ -138,10 +138,10 @@ NUM_PARAMETERS = f"{COST}num_parameters"
 COSTS = (NUM_PARAMETERS, f"{COST}epoch_s", f"{COST}peak_memory_mib")
 """What each trial costs: its parameters, seconds of training per pass over the data, and peak memory in MiB."""
 
-SamplerName = Literal["curves", "gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
+SamplerName = Literal["gp_tpe", "curves", "tpe", "random", "gp", "cmaes", "nsga2"]
 SchedulerName = Literal[
-    "expected_improvement",
     "guarded_halving",
+    "expected_improvement",
     "guarded_promotion",
     "successive_halving",
     "promotion",
@@ -243,23 +243,24 @@ class Study(Knobs):
     """Trials that end as complete, pruned or failed. One that was interrupted or promoted counts once."""
     num_evaluations: int = Field(default=8, ge=1)
     """Evaluations of a trial, equally spaced over its budget; the last one lies at its end."""
-    sampler: SamplerName = "curves"
+    sampler: SamplerName = "gp_tpe"
     """Proposes parameters.
 
-    `curves` is a Gaussian process of whole learning curves for the first 200 trials, and TPE from there on. It proposes
-    by the curves of all trials, and of those that still run. With several objectives, or bounds, it is `gp_tpe`: a
-    Gaussian process of the ends of trials, and TPE from there on. Both learn from trials that were stopped, as `tpe`
-    alone does; `gp`, `cmaes` and `nsga2` learn from complete trials only.
+    `gp_tpe` is a Gaussian process of the ends of trials for the first 200 of them, and TPE from there on. `curves` has
+    one of whole learning curves in its place, also of trials that still run; with several objectives, or bounds, it is
+    `gp_tpe`. Both learn from trials that were stopped, as `tpe` alone does; `gp`, `cmaes` and `nsga2` learn from
+    complete trials only.
     """
-    scheduler: SchedulerName = "expected_improvement"
+    scheduler: SchedulerName = "guarded_halving"
     """Stops trials early; a study with further objectives takes `none` if it names no other.
 
     Early stopping knows `metric` alone, and would end most trials of the Pareto front, such as those of small models.
 
-    `expected_improvement` stops a trial at any evaluation from `min_samples` on if a new one promises a larger
-    improvement for the cost of what is left of it, by a Gaussian process of learning curves. Two trials run to the end.
     `guarded_halving` is `successive_halving` that first runs three trials to the end, and that stops none while the
     rank correlation of a rung with the end is low, as measured by the trials that ran to the end.
+    `expected_improvement` stops a trial at any evaluation from `min_samples` on if a new one promises a larger
+    improvement for the cost of what is left of it, by a Gaussian process of learning curves. Two trials run to
+    the end first, and one in six at least.
     `promotion` (ASHA) lets none pass a rung before `reduction_factor` trials have reached it. It promotes a trial that
     was stopped once it is among the best there: another trial goes on from its checkpoint, and both count as one.
     `guarded_promotion` is `guarded_halving` that promotes. `population` is population-based training: see `population`.
@@ -298,7 +299,7 @@ class Study(Knobs):
     num_startup_trials: int | None = Field(default=None, ge=1)
     """Random trials before the sampler learns; None takes a quarter of the trials.
 
-    That is at most 8 (`curves`), 5 (`gp_tpe`) or 10.
+    That is at most 5 (`gp_tpe`), 8 (`curves`) or 10.
     """
     keep_checkpoints: int = Field(default=3, ge=0)
     """Number of best trials whose checkpoints are kept: the newest ones and that of the best evaluation."""
@@ -444,7 +445,7 @@ class Study(Knobs):
     @property
     def startup_trials(self) -> int:
         """Random trials before the sampler learns."""
-        most = {"curves": 8, "gp_tpe": 5}.get(self.sampler, 10)
+        most = {"gp_tpe": 5, "curves": 8}.get(self.sampler, 10)
         return self.num_startup_trials or min(most, max(1, self.num_trials // 4))
 
 
@@ -506,7 +507,7 @@ def _check_objectives(study: Study) -> None:
             _check_name(field, name, study.metric)
         if named and study.sampler == "cmaes":
             raise ValueError(
-                f"sampler='cmaes' follows one objective without constraints, got {field} beside it; try 'curves'"
+                f"sampler='cmaes' follows one objective without constraints, got {field} beside it; try 'gp_tpe'"
             )
     if dear := [name for name, mode in study.also.items() if name in COSTS and mode != "min"]:
         raise ValueError(f"a cost is better small, got also={{{dear[0]!r}: 'max'}}; try 'min'")

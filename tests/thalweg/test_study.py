@@ -64,9 +64,9 @@ def test_a_quarter_of_the_trials_starts_at_random(num_trials: int, expected: int
     assert make(num_trials=num_trials, sampler="tpe").startup_trials == expected
 
 
-def test_the_default_starts_with_eight_random_trials() -> None:
-    assert make(num_trials=400).startup_trials == 8
-    assert make(num_trials=400, sampler="gp_tpe").startup_trials == 5
+def test_the_default_starts_with_five_random_trials() -> None:
+    assert make(num_trials=400).startup_trials == 5
+    assert make(num_trials=400, sampler="curves").startup_trials == 8
     assert make(num_trials=12).startup_trials == 3
     assert make(num_trials=12, num_startup_trials=7).startup_trials == 7
 
@@ -78,8 +78,8 @@ def test_the_default_starts_with_eight_random_trials() -> None:
         ({"min_samples": 901}, "min_samples must be at most samples = 900, got 901"),
         ({"num_lanes": 0}, "num_lanes must be at least 1 or 'auto', got 0"),
         ({"cpus_per_worker": 0}, "must book CPU cores or GPUs, got cpus_per_worker=0 and gpus_per_worker=0"),
-        ({"soft_ranking": True}, "must go with a scheduler that ranks trials"),
-        ({"sampler": "grid"}, "Input should be 'curves'"),
+        ({"soft_ranking": True, "scheduler": "none"}, "must go with a scheduler that ranks trials"),
+        ({"sampler": "grid"}, "Input should be 'gp_tpe'"),
         ({"epochs": 3}, "Extra inputs are not permitted"),
     ],
 )

@@ -92,11 +92,11 @@ def test_a_study_of_several_objectives_shows_its_front(run: Callable[..., Result
     )
     ledger = Ledger.open(tmp_path / "thalweg_runs" / "several", "several", space)
     assert run("show", "several").exit_code == 0  # there is no front yet
-    for words, told in (
+    for asked, told in (
         (("--front", cost), "a Pareto front needs complete trials, 'several' has none yet"),
         (("--relate", "mse", cost), "a relation of metrics needs complete trials, 'several' has none yet"),
     ):
-        refused = run("show", "several", *words)
+        refused = run("show", "several", *asked)
         assert refused.exit_code == 2 and told in " ".join(refused.output.split()), refused.output
     for value, size in ((0.1, 50.0), (0.2, 40.0), (0.3, 10.0)):
         proposal = ledger.ask()

@@ -96,7 +96,7 @@ def _mixed(*seeds: int) -> int:
     return int(np.random.SeedSequence(seeds).generate_state(1)[0])
 
 
-_MODELS: tuple[SamplerName, ...] = ("curves", "gp_tpe", "tpe", "gp")
+_MODELS: tuple[SamplerName, ...] = ("gp_tpe", "curves", "tpe", "gp")
 """Samplers with a model of the objective, which may find its best point the best one to try again."""
 
 
@@ -165,8 +165,8 @@ def _nsga2(seed: int, study: Study) -> BaseSampler:
 
 
 SAMPLERS: dict[SamplerName, Callable[[int, Study], BaseSampler]] = {
-    "curves": _curves,
     "gp_tpe": _gp_tpe,
+    "curves": _curves,
     "tpe": _tpe,
     "random": _random,
     "gp": _gp,

@@ -1,4 +1,4 @@
-"""The default sampler: it learns from curves, keeps lanes apart, and enters branches."""
+"""The sampler by curves: it learns from curves, keeps lanes apart, and enters branches."""
 
 from typing import Any
 
@@ -24,7 +24,8 @@ def branches(trial: BaseTrial) -> float:
 
 
 def study_of(num_trials: int, **changes: Any) -> tuple[Study, optuna.Study]:
-    settings = {"metric": "loss", "mode": "min", "samples": 800, "num_trials": num_trials, **changes}
+    settings = {"metric": "loss", "mode": "min", "samples": 800, "num_trials": num_trials}
+    settings |= {"sampler": "curves", "scheduler": "expected_improvement", **changes}
     asked = Study(**settings)
     (direction,) = directions_of(asked)
     study = optuna.create_study(sampler=make_sampler(asked), pruner=make_pruner(asked), direction=direction)
@@ -121,7 +122,7 @@ def test_a_new_parameter_is_drawn_alone() -> None:
 
 @pytest.mark.parametrize("changes", [{"also": {"other": "min"}}, {"at_most": {"cost/num_parameters": 9.0}}])
 def test_with_objectives_or_bounds_it_is_the_other_process(changes: dict[str, Any]) -> None:
-    asked = Study(metric="loss", mode="min", samples=800, **changes)
-    plain = Study(metric="loss", mode="min", samples=800)
+    plain = Study(metric="loss", mode="min", samples=800, sampler="curves")
+    asked = plain.vary(**changes)
     kinds = [type(make_sampler(each)._make(0)._inner._first).__name__ for each in (asked, plain)]  # type: ignore[attr-defined]
     assert kinds == ["ExpectedEndsSampler", "CurveSampler"]

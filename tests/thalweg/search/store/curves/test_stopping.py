@@ -128,13 +128,13 @@ def test_beside_new_trials_that_are_drawn_evenly_fewer_stop() -> None:
 
 
 def test_a_study_stops_at_each_evaluation_from_its_first_rung_on() -> None:
-    study = Study(metric="loss", mode="min", samples=800)
-    assert study.scheduler == "expected_improvement"
-    assert study.rungs == RUNGS
-    assert Study(metric="loss", mode="min", samples=800, min_samples=250).rungs == (300, 400, 500, 600, 700)
-    pruner = make_pruner(study)
+    asked = Study(metric="loss", mode="min", samples=800, sampler="curves", scheduler="expected_improvement")
+    assert asked.rungs == RUNGS
+    assert asked.vary(min_samples=250).rungs == (300, 400, 500, 600, 700)
+    pruner = make_pruner(asked)
     assert isinstance(pruner, ExpectedImprovement)
     assert not pruner._even
-    drawn = make_pruner(Study(metric="loss", mode="min", samples=800, sampler="random"))
-    assert isinstance(drawn, ExpectedImprovement)
-    assert drawn._even
+    for other in ({"sampler": "random"}, {"sampler": "gp_tpe"}, {"at_most": {"other": 1.0}}):
+        drawn = make_pruner(asked.vary(**other))
+        assert isinstance(drawn, ExpectedImprovement)
+        assert drawn._even
