@@ -185,6 +185,7 @@ def test_a_study_that_was_interrupted_proposes_what_it_would_have(
 ) -> None:
     space = make_space(
         sampler=sampler,
+        scheduler="expected_improvement" if sampler == "curves" else "guarded_halving",
         num_trials=7 if sampler.startswith("gp") else 12,  # which is slow
         num_startup_trials=4,
         num_evaluations=3,

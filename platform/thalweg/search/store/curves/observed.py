@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from thalweg.search.store.curves.encoding import Array, Encoding, Indices
-from thalweg.search.store.early_stopping import lineage_ends, sign_of
+from thalweg.search.store.early_stopping import sign_of
 from thalweg.search.store.learning.rung_trust import is_judged
 from thalweg.search.store.records import BROKEN, OUTCOME
 
@@ -78,7 +78,7 @@ def curves_of(
     """Returns the learning curves of a study, in the order of its trials.
 
     Args:
-        trials: Trials of the study.
+        trials: Trials of the study, an interrupted one and those that continue it as one.
         direction: Whether smaller or larger values are better.
         samples: Budget of a trial.
         without: Number of a trial that is left out.
@@ -86,7 +86,7 @@ def curves_of(
     sign = sign_of(direction)
     found = [
         Curve(trial, _points(trial, sign, samples), BROKEN not in trial.user_attrs)
-        for trial in lineage_ends(trials)
+        for trial in trials
         if trial.number != without and trial.params
     ]
     last = [curve.points[-1][1] for curve in found if curve.points]

@@ -49,12 +49,13 @@ class ExpectedImprovement(BasePruner):
             return False
         trials = study.get_trials(deepcopy=False)
         first = first_numbers(trials)
+        # In the order in which they first began, as if none had been interrupted.
+        ends = sorted(lineage_ends(trials), key=lambda each: first[each.number])
         place = sorted(set(first.values())).index(first[trial.number])
-        if place < NUM_WHOLE or _too_few_whole(lineage_ends(trials)):
+        if place < NUM_WHOLE or _too_few_whole(ends):
             return False
-        others = [other for other in trials if other.number != trial.number]
-        seen = Seen(curves_of([*others, trial], study.direction, self._samples))
-        return self._stops(seen, trial, place)
+        shown = [trial if each.number == trial.number else each for each in ends]
+        return self._stops(Seen(curves_of(shown, study.direction, self._samples)), trial, place)
 
     def _stops(self, seen: Seen, trial: FrozenTrial, place: int) -> bool:
         process = seen.process()

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from thalweg.search.store.curves import observed
 from thalweg.search.store.curves.observed import Seen, curves_of, thinned
-from thalweg.search.store.records import BROKEN, CONTINUES, JUDGED_FROM, OUTCOME
+from thalweg.search.store.records import BROKEN, JUDGED_FROM, OUTCOME
 
 SAMPLES = 800
 MIN, MAX = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
@@ -74,11 +74,6 @@ def test_one_that_does_not_fit_is_seen_likewise() -> None:
     too_large.set_constraint("memory", 1.0)
     found = curves_of([trial_of(0, WHOLE), too_large], MIN, SAMPLES)
     assert found[1].points == ((1.0, 1.0),)
-
-
-def test_a_continued_trial_counts_once() -> None:
-    trials = [trial_of(0, [8.0], TrialState.FAIL), trial_of(1, WHOLE, attrs={CONTINUES: 0})]
-    assert [curve.trial.number for curve in curves_of(trials, MIN, SAMPLES)] == [1]
 
 
 def test_the_incumbent_is_the_best_complete_rival() -> None:
