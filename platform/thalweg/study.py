@@ -151,10 +151,6 @@ SchedulerName = Literal[
 ]
 
 
-_WITHOUT_RANKS: tuple[SchedulerName, ...] = ("expected_improvement", "population", "none")
-"""Schedulers that do not rank trials at rungs."""
-
-
 @checked(frozen=True)
 class Prior:
     """A best guess of a parameter, with a confidence, as in ``Prior(3e-3, "high")``; see `Study.priors`."""
@@ -227,10 +223,9 @@ class Study(Knobs):
     samples: int = Field(ge=1)
     """Budget of a trial, in training samples seen."""
     also: dict[str, Mode] = Field(default_factory=dict)
-    """Further objectives: metrics or costs, and whether smaller or larger is better.
+    """Further objectives, metrics or costs, and their modes: the sampler looks for the Pareto front of all.
 
-    The sampler looks for the Pareto front of `metric` and these. Early stopping, ranks and the best trial know `metric`
-    alone.
+    Ranks and the best trial know `metric` alone.
     """
     at_most: dict[str, FiniteFloat] = Field(default_factory=dict)
     """Largest values of metrics or costs. A trial that exceeds one ranks behind all that keep them.
@@ -246,21 +241,15 @@ class Study(Knobs):
     sampler: SamplerName = "gp_tpe"
     """Proposes parameters.
 
-    `gp_tpe` is a Gaussian process of the ends of trials for the first 200 of them, and TPE from there on. `curves` has
-    one of whole learning curves in its place, also of trials that still run; with several objectives, or bounds, it is
-    `gp_tpe`. Both learn from trials that were stopped, as `tpe` alone does; `gp`, `cmaes` and `nsga2` learn from
-    complete trials only.
+    `gp_tpe` is a Gaussian process for the first 200 trials and TPE from there on, `curves` one of curves in its place.
+    Both, and `tpe`, learn from stopped trials; `gp`, `cmaes` and `nsga2` learn from complete trials only.
     """
     scheduler: SchedulerName = "guarded_halving"
-    """Stops trials early; a study with further objectives takes `none` if it names no other.
-
-    Early stopping knows `metric` alone, and would end most trials of the Pareto front, such as those of small models.
+    """Stops trials early, by `metric` alone; a study with further objectives takes `none` if it names no other.
 
     `guarded_halving` is `successive_halving` that first runs three trials to the end, and that stops none while the
     rank correlation of a rung with the end is low, as measured by the trials that ran to the end.
-    `expected_improvement` stops a trial at any evaluation from `min_samples` on if a new one promises a larger
-    improvement for the cost of what is left of it, by a Gaussian process of learning curves. Two trials run to
-    the end first, and one in six at least.
+    `expected_improvement` stops a trial, at any evaluation from `min_samples` on, if a new one promises more.
     `promotion` (ASHA) lets none pass a rung before `reduction_factor` trials have reached it. It promotes a trial that
     was stopped once it is among the best there: another trial goes on from its checkpoint, and both count as one.
     `guarded_promotion` is `guarded_halving` that promotes. `population` is population-based training: see `population`.
@@ -271,21 +260,11 @@ class Study(Knobs):
     Its trials have schedules of values instead of values: each one tells which other it continues, and from where.
     """
     soft_ranking: bool = False
-    """Whether a rung stops a trial only if it is worse by more than the noise between neighbouring evaluations.
-
-    It goes with a scheduler that ranks trials at rungs, such as `guarded_halving`.
-    """
+    """Whether a rung stops a trial only if it is worse by more than the noise between neighbouring evaluations."""
     min_samples: int | None = Field(default=None, ge=1)
-    """Samples at the first rung; None takes samples / reduction_factor**2.
-
-    A rung lies at the first evaluation at or above its number of samples. With `expected_improvement` each evaluation
-    from there on is one.
-    """
+    """Samples at the first rung, the first evaluation at or above them; None takes samples / reduction_factor**2."""
     reduction_factor: int = Field(default=3, ge=2, le=16)
-    """One in this many trials passes a rung; the samples of successive rungs grow by the same factor.
-
-    `expected_improvement` takes the first rung alone from it.
-    """
+    """One in this many trials passes a rung; the samples of successive rungs grow by the same factor."""
     num_lanes: int | Literal["auto"] = Field(default="auto")
     """Trials that train at the same time; `auto` takes as many as fit on the cluster."""
     num_workers: int = Field(default=1, ge=1)
@@ -297,10 +276,7 @@ class Study(Knobs):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the sampler; the seed of a trial is a knob of its configuration."""
     num_startup_trials: int | None = Field(default=None, ge=1)
-    """Random trials before the sampler learns; None takes a quarter of the trials.
-
-    That is at most 5 (`gp_tpe`), 8 (`curves`) or 10.
-    """
+    """Random trials before the sampler learns; None: a quarter, at most 5 (`gp_tpe`), 8 (`curves`) or 10."""
     keep_checkpoints: int = Field(default=3, ge=0)
     """Number of best trials whose checkpoints are kept: the newest ones and that of the best evaluation."""
     keep_last: int = Field(default=1, ge=1)
@@ -379,10 +355,9 @@ class Study(Knobs):
             )
         if self.min_samples is not None and self.min_samples > self.samples:
             raise ValueError(f"min_samples must be at most samples = {self.samples}, got {self.min_samples}")
-        if self.soft_ranking and self.scheduler in _WITHOUT_RANKS:
+        if self.soft_ranking and self.scheduler in ("expected_improvement", "population", "none"):
             raise ValueError(
-                f"soft_ranking must go with a scheduler that ranks trials at rungs, got scheduler={self.scheduler!r}; "
-                "try 'guarded_halving'"
+                f"soft_ranking must go with a scheduler that ranks trials, got {self.scheduler!r}"
             )
         _check_objectives(self)
         _check_population(self)
@@ -436,11 +411,6 @@ class Study(Knobs):
     def waits(self) -> bool:
         """Whether what comes of running trials decides which others go on."""
         return self.promotes or self.population is not None
-
-    @property
-    def follows_curves(self) -> bool:
-        """Whether a process of learning curves proposes the trials; it follows one objective, and knows no bounds."""
-        return self.sampler == "curves" and not (self.also or self.at_most or self.at_least)
 
     @property
     def startup_trials(self) -> int:

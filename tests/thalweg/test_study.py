@@ -78,7 +78,10 @@ def test_the_default_starts_with_five_random_trials() -> None:
         ({"min_samples": 901}, "min_samples must be at most samples = 900, got 901"),
         ({"num_lanes": 0}, "num_lanes must be at least 1 or 'auto', got 0"),
         ({"cpus_per_worker": 0}, "must book CPU cores or GPUs, got cpus_per_worker=0 and gpus_per_worker=0"),
-        ({"soft_ranking": True, "scheduler": "none"}, "must go with a scheduler that ranks trials"),
+        (
+            {"soft_ranking": True, "scheduler": "none"},
+            "must go with a scheduler that ranks trials",
+        ),
         ({"sampler": "grid"}, "Input should be 'gp_tpe'"),
         ({"epochs": 3}, "Extra inputs are not permitted"),
     ],

@@ -161,9 +161,10 @@ def make_pruner(study: Study) -> BasePruner:
         return NopPruner()
     if study.scheduler == "expected_improvement":
         # It builds on this module, and needs scipy, which other studies need not wait for.
-        from thalweg.search.store.curves.stopping import ExpectedImprovement
+        from thalweg.search.store.curves.stopping import ExpectedImprovement, proposed_by_curves
 
-        return ExpectedImprovement(study.rungs, study.samples, study.seed, even=not study.follows_curves)
+        even = not proposed_by_curves(study)
+        return ExpectedImprovement(study.rungs, study.samples, study.seed, even=even)
     kinds: dict[SchedulerName, Callable[..., BasePruner]] = {
         "guarded_halving": GuardedHalving,
         "guarded_promotion": partial(GuardedHalving, promotes=True),

@@ -22,6 +22,7 @@ from optuna.samplers import (
 from optuna.trial import FrozenTrial
 
 from thalweg.search.store.curves.sampler import CurveSampler
+from thalweg.search.store.curves.stopping import proposed_by_curves
 from thalweg.search.store.early_stopping import first_numbers
 from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 from thalweg.search.store.learning.expert_priors import PriorSampler
@@ -135,7 +136,7 @@ def _gp(seed: int, study: Study) -> BaseSampler:
 
 def _curves(seed: int, study: Study) -> BaseSampler:
     # It follows one objective, and knows no bounds; Optuna's process does both.
-    if not study.follows_curves:
+    if not proposed_by_curves(study):
         return _gp_tpe(seed, study)
     first = CurveSampler(RandomSampler(seed=seed), study.samples, seed, study.startup_trials)
     return HandOverSampler(first, _tpe(seed, study))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thalweg.search.store.curves.encoding import Array, Encoding, Flags
+from thalweg.search.store.curves.unit_cube import Array, Flags, UnitCube
 
 if TYPE_CHECKING:
     from thalweg.search.store.curves.process import CurveProcess
@@ -45,7 +45,7 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
 
 
 @dataclass(frozen=True)
-class Proposal:
+class BestPoint:
     """A point and what is expected of it.
 
     Attributes:
@@ -61,13 +61,13 @@ class Proposal:
 
 def propose(
     process: CurveProcess,
-    encoding: Encoding,
+    encoding: UnitCube,
     best: float,
     known: Array,
     random: np.random.Generator,
     *,
     rounds: int = len(_WIDTHS),
-) -> Proposal:
+) -> BestPoint:
     """Returns the point with the largest expected improvement that a search finds.
 
     The search draws points evenly and near the best known ones, and moves about the best of them, closer each round.
@@ -95,7 +95,7 @@ def propose(
         moved = _moved(top, are_choices, width, _NUM_ROUND, random)
         points, found = np.concatenate([points, moved]), np.concatenate([found, values(moved)])
     best_index = int(np.argmax(found))
-    return Proposal(points[best_index], float(found[best_index]), log_mean)
+    return BestPoint(points[best_index], float(found[best_index]), log_mean)
 
 
 def _moved(points: Array, are_choices: Flags, width: float, count: int, random: np.random.Generator) -> Array:

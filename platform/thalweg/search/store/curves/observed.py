@@ -15,7 +15,7 @@ import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from thalweg.search.store.curves.encoding import Array, Encoding, Indices
+from thalweg.search.store.curves.unit_cube import Array, Indices, UnitCube
 from thalweg.search.store.early_stopping import sign_of
 from thalweg.search.store.learning.rung_trust import is_judged
 from thalweg.search.store.records import BROKEN, OUTCOME
@@ -48,7 +48,7 @@ class Observations:
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """The learning curve of a trial.
 
     Attributes:
@@ -74,7 +74,7 @@ class Curve:
 
 def curves_of(
     trials: Sequence[FrozenTrial], direction: StudyDirection, samples: int, without: int | None = None
-) -> list[Curve]:
+) -> list[LearningCurve]:
     """Returns the learning curves of a study, in the order of its trials.
 
     Args:
@@ -85,7 +85,7 @@ def curves_of(
     """
     sign = sign_of(direction)
     found = [
-        Curve(trial, _points(trial, sign, samples), BROKEN not in trial.user_attrs)
+        LearningCurve(trial, _points(trial, sign, samples), BROKEN not in trial.user_attrs)
         for trial in trials
         if trial.number != without and trial.params
     ]
@@ -93,7 +93,7 @@ def curves_of(
     worst = max(last, default=0.0)
     stand_in = ((1.0, worst),)
     shown = [
-        Curve(curve.trial, stand_in, is_rival=False) if last and _is_untrained(curve.trial) else curve
+        LearningCurve(curve.trial, stand_in, is_rival=False) if last and _is_untrained(curve.trial) else curve
         for curve in found
     ]
     return _bounded([curve for curve in shown if curve.points or curve.is_running])
@@ -117,7 +117,7 @@ def _is_untrained(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and ended_as in _UNTRAINED
 
 
-def _bounded(curves: list[Curve]) -> list[Curve]:
+def _bounded(curves: list[LearningCurve]) -> list[LearningCurve]:
     """Returns at most `MAX_TRIALS` curves that ended, and those that run."""
     ended = [curve for curve in curves if not curve.is_running]
     if len(ended) <= MAX_TRIALS:
@@ -136,9 +136,9 @@ class Seen:
         curves: The curves; at least one has an evaluation.
     """
 
-    def __init__(self, curves: Sequence[Curve]) -> None:
+    def __init__(self, curves: Sequence[LearningCurve]) -> None:
         self.curves = tuple(curves)
-        self.encoding = Encoding(curve.trial for curve in self.curves)
+        self.encoding = UnitCube(curve.trial for curve in self.curves)
         self.points = self.encoding.points([curve.trial.params for curve in self.curves])
         seen = [curve for curve in self.curves if curve.points]
         ended = [curve for curve in seen if not curve.is_running]

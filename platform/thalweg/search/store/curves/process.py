@@ -24,8 +24,8 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from thalweg.search.store.curves.encoding import Array, Indices
 from thalweg.search.store.curves.observed import Observations
+from thalweg.search.store.curves.unit_cube import Array, Indices
 
 _EARLY = 1 / 8
 """Share of the budget at which g is 1."""

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from thalweg.search.store.curves.acquisition import log_expected_improvement, propose
 from thalweg.search.store.curves.observed import Seen, curves_of
 from thalweg.search.store.early_stopping import at_a_rung, first_numbers, lineage_ends
+from thalweg.study import Study
 
 NUM_WHOLE = 2
 """Trials that run to the end first: what early evaluations are worth is learned from them."""
@@ -21,6 +22,11 @@ PATIENCE = 1.0
 MOST_STOPPED = 6
 """One in this many trials runs to the end at least: a study counts trials, and must end with some to choose from."""
 _ROUNDS = 2
+
+
+def proposed_by_curves(study: Study) -> bool:
+    """Returns whether a process of curves proposes a study's trials; it follows one objective, and knows no bounds."""
+    return study.sampler == "curves" and not (study.also or study.at_most or study.at_least)
 
 
 class ExpectedImprovement(BasePruner):

@@ -12,9 +12,9 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from thalweg.search.store.curves.acquisition import _moved, log_expected_improvement, propose
-from thalweg.search.store.curves.encoding import Encoding
 from thalweg.search.store.curves.observed import Observations
 from thalweg.search.store.curves.process import CurveProcess
+from thalweg.search.store.curves.unit_cube import UnitCube
 
 
 @pytest.mark.parametrize("mean", [-1.0, 0.0, 0.7, 3.0, 6.0, 9.0])
@@ -56,7 +56,7 @@ def test_the_best_point_is_found_among_numbers_and_choices() -> None:
         create_trial(value=0.0, params={"x": float(x), "kind": kind}, distributions=kinds)
         for x, kind in cells
     ]
-    encoding = Encoding(trials)
+    encoding = UnitCube(trials)
     points = encoding.points([trial.params for trial in trials])
     losses = np.array([4 * (x - 0.62) ** 2 + {"a": 0.5, "b": 0.0, "c": 0.8}[kind] for x, kind in cells])
     process = CurveProcess(encoding.owners)

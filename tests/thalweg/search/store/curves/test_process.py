@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
-from thalweg.search.store.curves.encoding import Array
 from thalweg.search.store.curves.observed import Observations
 from thalweg.search.store.curves.process import CurveProcess, falling, matern
+from thalweg.search.store.curves.unit_cube import Array
 
 OWNERS = (0, 1, 1, 2)
 HYPERPARAMETERS = ("end", "bond", "start", "rate", "time", "noise")

@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, create_trial
 
-from thalweg.search.store.curves.encoding import Condition, Encoding
+from thalweg.search.store.curves.unit_cube import Condition, UnitCube
 
 KINDS: dict[str, BaseDistribution] = {
     "lr": FloatDistribution(1e-5, 1e-1, log=True),
@@ -42,13 +42,13 @@ def trial_of(params: dict[str, Any], kinds: dict[str, BaseDistribution] = KINDS)
     return create_trial(value=0.0, params=params, distributions={name: kinds[name] for name in params})
 
 
-def branches() -> Encoding:
-    return Encoding([trial_of({"kind": "plain"}, BRANCH), trial_of({"kind": "bent", "bend": 0.2}, BRANCH)])
+def branches() -> UnitCube:
+    return UnitCube([trial_of({"kind": "plain"}, BRANCH), trial_of({"kind": "bent", "bend": 0.2}, BRANCH)])
 
 
 @given(VALUES)
 def test_a_point_gives_its_parameters_back(params: dict[str, Any]) -> None:
-    encoding = Encoding([trial_of(params)])
+    encoding = UnitCube([trial_of(params)])
     (point,) = encoding.points([params])
     assert ((point >= 0) & (point <= 1)).all()
     found = encoding.params(point)
@@ -60,7 +60,7 @@ def test_a_point_gives_its_parameters_back(params: dict[str, Any]) -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=6, max_size=6))
 def test_any_point_gives_parameters_of_the_space_whose_features_are_its_own(values: list[float]) -> None:
-    encoding = Encoding([trial_of({name: kind_default(kind) for name, kind in KINDS.items()})])
+    encoding = UnitCube([trial_of({name: kind_default(kind) for name, kind in KINDS.items()})])
     point = np.array(values)
     params = encoding.params(point)
     for name, kind in KINDS.items():
@@ -73,12 +73,12 @@ def kind_default(kind: BaseDistribution) -> Any:
 
 
 def test_numbers_lie_evenly_in_their_scale() -> None:
-    encoding = Encoding([trial_of({"lr": 1e-3, "rate": 0.0})])
+    encoding = UnitCube([trial_of({"lr": 1e-3, "rate": 0.0})])
     assert encoding.points([{"lr": 1e-3, "rate": 0.0}])[0] == pytest.approx([0.5, 0.25])
 
 
 def test_two_choices_differ_by_a_distance_of_one() -> None:
-    encoding = Encoding([trial_of({"fusion": "add"})])
+    encoding = UnitCube([trial_of({"fusion": "add"})])
     one, other = encoding.features(encoding.points([{"fusion": "add"}, {"fusion": None}]))
     assert math.dist(one, other) == pytest.approx(1.0)
     assert encoding.owners == (0, 0, 0)
@@ -107,7 +107,7 @@ def test_a_branch_in_a_branch_is_active_with_both() -> None:
         {"kind": "bent", "bend": 0.1, "inner": False},
         {"kind": "bent", "bend": 0.1, "inner": True, "deep": 0.5},
     ]
-    encoding = Encoding([trial_of(params, kinds) for params in sets])
+    encoding = UnitCube([trial_of(params, kinds) for params in sets])
     assert encoding.conditions["deep"] == Condition("inner", frozenset({True}))
     assert [encoding.params(point).keys() for point in encoding.points(sets)] == [s.keys() for s in sets]
     nowhere = encoding.points([sets[2]])[0]
@@ -117,7 +117,7 @@ def test_a_branch_in_a_branch_is_active_with_both() -> None:
 
 def test_a_parameter_that_no_choice_explains_counts_as_active() -> None:
     kinds: dict[str, BaseDistribution] = {"depth": IntDistribution(1, 8), "skip": FloatDistribution(0, 1)}
-    encoding = Encoding([trial_of({"depth": 1}, kinds), trial_of({"depth": 5, "skip": 0.3}, kinds)])
+    encoding = UnitCube([trial_of({"depth": 1}, kinds), trial_of({"depth": 5, "skip": 0.3}, kinds)])
     assert encoding.conditions == {}
     assert set(encoding.params(np.array([0.0, 0.3]))) == {"depth", "skip"}
 
@@ -129,6 +129,6 @@ def test_ranges_that_differ_are_joined_and_single_values_left_out() -> None:
         params={"x": 3.0, "only": "a"},
         distributions={"x": FloatDistribution(0.5, 4), "only": CategoricalDistribution(("a",))},
     )
-    encoding = Encoding([narrow, wide])
+    encoding = UnitCube([narrow, wide])
     assert encoding.kinds == {"x": FloatDistribution(0, 4)}
     assert encoding.points([narrow.params, wide.params])[:, 0] == pytest.approx([0.125, 0.75])

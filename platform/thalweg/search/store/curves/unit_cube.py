@@ -36,7 +36,7 @@ class Condition:
     values: frozenset[Any]
 
 
-class Encoding:
+class UnitCube:
     """Points of the parameters that some trials have.
 
     A point has a coordinate in [0, 1] per parameter, in the order of `kinds`. Numbers lie evenly in their range, or in
