@@ -62,7 +62,8 @@ def launch(num_workers: int, words: Sequence[str]) -> int:
         return 128 + int(stopped.sigval)
     except ChildFailedError as error:
         every = [failure.exitcode for failure in error.failures.values()]
-        codes = [code for code in every if code != -signal.SIGTERM] or every  # the launcher ends the others
+        # The launcher ends the others, some of which say so by their exit code.
+        codes = [code for code in every if code not in (-signal.SIGTERM, 128 + signal.SIGTERM)] or every
         if max(codes) < 0:
             raise ResourceError(
                 f"all {num_workers} workers must live to the end, got an end by signal {-min(codes)}; give the same "

@@ -49,6 +49,26 @@ def test_the_answer_of_the_workers_is_that_of_the_command(pair: Path) -> None:
     assert launch(2, words) == 2
 
 
+_ENDED_BY_THE_LAUNCHER = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+if os.environ["RANK"] == "0":
+    time.sleep(1)
+    sys.exit(2)
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_the_answer_is_not_that_of_workers_that_the_launcher_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "thalweg.py").write_text(_ENDED_BY_THE_LAUNCHER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert launch(2, []) == 2
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "thalweg.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
