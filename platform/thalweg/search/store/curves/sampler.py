@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from thalweg.search.store.curves.acquisition import propose
 from thalweg.search.store.curves.observed import Seen, curves_of
+from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 
 
-class CurveSampler(BaseSampler):
+class CurveSampler(DelegatingSampler):
     """Proposes all parameters together, by the learning curves of all trials, those that still run among them.
 
     A running trial is taken to end where it is expected to, so that lanes do not try the same. Parameters that no trial
@@ -33,6 +33,10 @@ class CurveSampler(BaseSampler):
         self._samples = samples
         self._seed = seed
         self._num_startup_trials = num_startup_trials
+
+    def enter(self, study: optuna.Study, trial: FrozenTrial) -> Asked:
+        """Returns the other sampler, which answers for single parameters."""
+        return self._alone, study, trial
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -67,23 +71,3 @@ class CurveSampler(BaseSampler):
         known = seen.points[np.argsort(means, kind="stable")]
         found = propose(process, seen.encoding, best, known, np.random.default_rng(self._seed))
         return seen.encoding.params(found.point)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Leaves a single parameter to the other sampler."""
-        return self._alone.sample_independent(study, trial, param_name, param_distribution)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Prepares the other sampler."""
-        self._alone.before_trial(study, trial)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Passes the end of a trial on to the other sampler."""
-        self._alone.after_trial(study, trial, state, values)
