@@ -21,7 +21,6 @@ SAME = {
     "75c37d4dd8f76393": "1e7b0b81d6032dee",  # water_mae_masking
     "04ef89bc6618c6bd": "2d9f571d2d202842",  # water_mae_published
     "7fdb2dcc77f0559b": "832422b4daf317d6",  # water_mae_systems
-    "06d2bf4336b4cf48": "ecf7c10e69c5aa32",  # geo_contrastive_full
     "d126aa550a9e811d": "5c5c025de2a9004a",  # rgb_lidar_full
     "916c9fc3b5a587bb": "f2b1288f005414be",  # water_mae_full
     "5f48b6a179addc02": "3e093aa0ba39995c",  # water_mae_gb

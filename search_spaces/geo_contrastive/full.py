@@ -12,6 +12,7 @@ from typing import Any
 from thalweg.knobs.subspaces import fusion, optimizer
 from thalweg.study import Study, Trial
 from trainables.geo_contrastive.config import PRESETS, GeoContrastive
+from trainables.geo_contrastive.knobs import cap_of
 
 study = Study(
     metric="rrmse", mode="min", samples=131072, num_trials=96, num_evaluations=8, min_samples=65536, seed=1
@@ -138,12 +139,10 @@ def _stages(trial: Trial) -> dict[str, Any]:
     if mode != "frozen":
         floor = trial.suggest_float("floor", 0.0, 0.3)
         stages["joint_lr_scale"] = trial.suggest_float("joint_lr_scale", 0.1, 10.0, log=True)
-        stages["alpha"] = {
-            "start": trial.suggest_float("start", 0.5, 1.0),
-            "half_point": trial.suggest_float("half_point", 0.02, 2.0, log=True),
-            "floor": floor,
-            "cap": floor + (0.5 - floor) * trial.suggest_float("cap_above_floor", 0.0, 1.0),
-        }
+        start = trial.suggest_float("start", 0.5, 1.0)
+        half_point = trial.suggest_float("half_point", 0.02, 2.0, log=True)
+        cap = cap_of(start, half_point, floor, trial.suggest_float("cap_above_end", 0.0, 0.5))
+        stages["alpha"] = {"start": start, "half_point": half_point, "floor": floor, "cap": cap}
     if mode != "joint":
         stages["decoder_lr_scale"] = trial.suggest_float("decoder_lr_scale", 0.1, 10.0, log=True)
     return stages

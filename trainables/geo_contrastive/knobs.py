@@ -307,6 +307,21 @@ class AlphaKnobs(Knobs):
         return self
 
 
+def cap_of(start: float, half_point: float, floor: float, ratio: float) -> float:
+    """Returns a cap that an exponential alpha reaches within its stage, for spaces that search it.
+
+    A lower one would change nothing where alpha falls slowly.
+
+    Args:
+        start: Alpha at the beginning.
+        half_point: Share of the stage after which the distance to the floor has halved.
+        floor: What alpha tends to.
+        ratio: Where the cap lies between alpha's end without a cap, 0, and its start, 1.
+    """
+    end = floor + (start - floor) * 2 ** (-1 / half_point)
+    return end + (start - end) * ratio
+
+
 class StageKnobs(Knobs):
     """Stages of training, and their shares of the budget."""
 

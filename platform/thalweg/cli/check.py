@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -96,16 +97,18 @@ def _space(
     from thalweg.search.overrides import overridden
     from thalweg.search.space import load_space
 
+    began = time.monotonic()
     console = terminal()
     tell = teller(console) if not as_json else lambda text: None
     space = overridden(load_space(name), dataset=dataset, samples=samples, root=data, tell=tell)
     # After the space, whose mistakes are answered at once: torch and DeepSpeed take seconds.
     with ending_at_once():
         from thalweg.console.judgement_view import show_judgements, sum_up_space
-        from thalweg.search.checks.check_space import judgements
+        from thalweg.search.checks.check_space import MIN_RATIO, judgements
         from thalweg.search.checks.examined import Examined
 
-    verdicts = judgements(Examined(space, output, data, ignore), seconds)
+    left = max(seconds - (time.monotonic() - began), MIN_RATIO * seconds)
+    verdicts = judgements(Examined(space, output, data, ignore), left)
     if not as_json:
         return sum_up_space(show_judgements(space, verdicts, console), console)
     shown = [verdict.as_json() for verdict in verdicts]

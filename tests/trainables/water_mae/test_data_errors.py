@@ -220,6 +220,27 @@ def test_a_parquet_that_does_not_cover_the_splits_is_refused(tiny_copy: Path) ->
     _refused(tiny_copy, "must cover every day of the splits, got no rows on 7 days, first 2004-12-25")
 
 
+def test_a_parquet_of_other_years_is_one_fault(tiny_copy: Path) -> None:
+    _change_series(tiny_copy, lambda table: table.assign(date=table["date"] + pd.Timedelta(days=7305)))
+    with pytest.raises(DataError) as caught:
+        open_data(tiny_copy.parent, tiny_copy.name, _KNOBS)
+    assert type(caught.value) is DataError  # not one of several
+    assert "must cover every day of the splits, got no rows on" in str(caught.value)
+
+
+def test_a_catchment_of_other_years_is_one_fault(tiny_copy: Path) -> None:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        late = table["date"] + pd.Timedelta(days=7305)
+        return table.assign(date=table["date"].where(table["ID"] != 1015, late))
+
+    _change_series(tiny_copy, change)
+    with pytest.raises(
+        DataError, match="must have rows within the splits, got none for 1015; remove it"
+    ) as caught:
+        open_data(tiny_copy.parent, tiny_copy.name, _KNOBS)
+    assert type(caught.value) is DataError
+
+
 def test_two_rows_for_one_day_are_refused(tiny_copy: Path) -> None:
     _change_series(tiny_copy, lambda table: pd.concat([table, table.iloc[[5]]]))
     _refused(tiny_copy, "one row per date and ID, got 2 for 2001-01-06 and 1001")

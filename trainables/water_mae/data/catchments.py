@@ -147,7 +147,7 @@ def arrange(
         values[position, number, member] = column[inside]
     by_column = {name: values[:, number] for number, name in enumerate(table.columns)}
     extremes = faults.attempt(lambda: survey_series(path, by_column, dates, ids, modalities)) or {}
-    faults.attempt(lambda: _require_data(path, ids, by_column))
+    faults.attempt(lambda: _require_data(path, ids, np.unique(member), by_column))
     faults.raise_if_any()
     return ids, values, extremes
 
@@ -177,16 +177,35 @@ def _require_rows(
 def _require_data(
     path: Path,
     ids: Ids,
+    there: Int64[np.ndarray, " there"],
     columns: Mapping[str, Float32[np.ndarray, "day catchment"]],
 ) -> None:
-    for name, values in columns.items():
-        empty = ids[~np.isfinite(values).any(axis=0)]
+    """Checks that every catchment has each series, as far as any has rows: days without any are told elsewhere.
+
+    Args:
+        path: File of the rows, for messages.
+        ids: Identifiers of all catchments.
+        there: Positions of those with rows within the splits.
+        columns: Values by column.
+
+    Raises:
+        DataError: Some lack rows, or a series; told once for each.
+    """
+    faults = Faults()
+    rowless = np.setdiff1d(np.arange(len(ids)), there)
+    lacking = {"rows": ids[rowless] if there.size else ids[:0]}
+    lacking |= {
+        f"some {name}": ids[there[~np.isfinite(values[:, there]).any(axis=0)]]
+        for name, values in columns.items()
+    }
+    for what, empty in lacking.items():
         if empty.size:
-            raise DataError(
-                f"every catchment of {path} must have some {name} within the splits, got none for "
-                f"{', '.join(map(str, empty[:5]))}{' ...' if empty.size > 5 else ''}; remove "
+            faults.add(
+                f"every catchment of {path} must have {what} within the splits, got none for "
+                f"{some(map(str, empty))}; remove "
                 f"{'it' if empty.size == 1 else f'these {empty.size} catchments'} from the file"
             )
+    faults.raise_if_any()
 
 
 def _few_gaps(

@@ -193,7 +193,7 @@ def survey_series(
     encodings = series_encodings(path, pq.read_schema(path))
     faults, found = Faults(), {}
     for column, of_column in values.items():
-        survey = _series_survey(column, where or path, encodings, modalities, ids, way_out)
+        survey = _series_survey(column, path, encodings, modalities, ids, way_out, where)
         with faults.collected():
             _require_unit(path, column, encodings, survey.bounds)
         survey.update(of_column, ~np.isnan(of_column), dates)
@@ -220,13 +220,14 @@ def _series_survey(
     modalities: ModalitySet,
     ids: Sequence[object] | Shaped[np.ndarray, " catchment"] = (),
     way_out: str = "",
+    where: Path | None = None,
 ) -> Survey:
     declared = encodings[column].units if column in encodings else ""
     is_discharge = column == DISCHARGE_COLUMN
     bounds = (DISCHARGE,) if is_discharge else _in_own_unit(modalities[series_in(column)], declared)
     survey = Survey(
-        column,
-        path,
+        column if where is None else series_in(column),  # files that were imported have columns of their own
+        where or path,
         bounds,
         place=lambda number: f"at {ids[number]}",
         way_out=way_out,

@@ -204,14 +204,9 @@ def _land(data: DataSet, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray
     if not data.fields:
         return np.zeros((0, 0), bool)
     faults, shapes, found = Faults(), {}, data.land
+    for text in _missing_days(data.fields, periods):
+        faults.add(text)
     for field in data.fields:
-        for split, period in periods.items():
-            missing = np.setdiff1d(period.dates, field.days)
-            if missing.size:
-                faults.add(
-                    f"{field.name} in {field.where} must have every day of {split}, got none on "
-                    f"{counted(missing.size, 'day')}, first {missing[0]}; add them, or choose other days"
-                )
         first = next(field.blocks(field.days[:1]))
         shapes[field.name] = first.shape[1:]
     if data.land is not None:
@@ -228,6 +223,22 @@ def _land(data: DataSet, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray
             "some cell must have data in every field, got none; give a mask, or fields of one land"
         )
     return every
+
+
+def _missing_days(fields: Sequence[Field], periods: Mapping[SplitName, Period]) -> Iterator[str]:
+    """Yields a sentence for each axis of time that lacks days of the splits; fields of one source share theirs."""
+    lacking: dict[tuple[Path, tuple[SplitName, ...], int, np.datetime64], list[str]] = {}
+    for field in fields:
+        missing = {split: np.setdiff1d(period.dates, field.days) for split, period in periods.items()}
+        days = np.concatenate(list(missing.values()))
+        if days.size:
+            splits = tuple(split for split, found in missing.items() if found.size)
+            lacking.setdefault((field.where, splits, days.size, days[0]), []).append(field.name)
+    for (where, splits, count, first), names in lacking.items():
+        yield (
+            f"{some(names)} in {where} must have every day of {' and '.join(splits)}, got none on "
+            f"{counted(count, 'day')}, first {first}; add them, or choose other days"
+        )
 
 
 def _with_data(field: Field, periods: Mapping[SplitName, Period]) -> Bool[np.ndarray, "row col"]:
@@ -318,19 +329,22 @@ def _write_series(
     extremes = survey_series(
         path, columns, dates, series.ids, data.modalities, where=series.where, way_out=way_out
     )
-    _require_some(series, columns)
+    _require_some(series, {name: columns[column_of(name)] for name in series.values})
     return [f"{name} (series): {extremes[name]}{each.told}" for name, each in series.converts.items()]
 
 
-def _require_some(series: Series, columns: Mapping[str, Float32[np.ndarray, "day gauge"]]) -> None:
-    faults = Faults()
-    for name, values in columns.items():
-        known = np.isfinite(values).any(axis=0)
-        empty = [each for each, has in zip(series.ids, known, strict=True) if not has]
+def _require_some(series: Series, values: Mapping[str, Float32[np.ndarray, "day gauge"]]) -> None:
+    """Checks that every catchment has each series within the splits, told once for series that lack the same."""
+    faults, lacking = Faults(), dict[tuple[str, ...], list[str]]()
+    for name, found in values.items():
+        known = np.isfinite(found).any(axis=0)
+        empty = tuple(each for each, has in zip(series.ids, known, strict=True) if not has)
+        lacking.setdefault(empty, []).append(name)
+    for empty, names in lacking.items():
         if empty:
             faults.add(
-                f"every catchment must have some {name} within the splits, got none for {some(empty)} in "
-                f"{series.where}; take them out with --option catchments=..., or choose other days"
+                f"every catchment must have some {' and '.join(names)} within the splits, got none for {some(empty)} "
+                f"in {series.where}; take them out with --option catchments=..., or choose other days"
             )
     faults.raise_if_any()
 

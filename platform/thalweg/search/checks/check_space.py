@@ -21,10 +21,10 @@ from thalweg.testing.verdicts import sentence_of
 from thalweg.training.guards.family_code import blaming
 
 SECONDS = 60.0
-"""Time that all checks of a space may take, about; the step that is on its way when it ends is finished.
-
-What a search prepares before it starts, such as a synthetic data set, does not count.
-"""
+"""Time that all checks of a space may take; what a search prepares before it starts, such as a store, counts."""
+MIN_RATIO = 1 / 3
+"""Share of the time that is left for the checks however long the preparation took."""
+_AIM = 0.9  # of the time: the step that is on its way when it ends is finished
 
 SECONDS_BEFORE_SEARCH = 20.0
 """Time that a search takes at most, about, to check a space before its first trial."""
@@ -58,7 +58,7 @@ def judgements(examined: Examined, seconds: float = SECONDS) -> Iterator[Judgeme
         examined: The space.
         seconds: Time that the checks may take together.
     """
-    deadline = Deadline(seconds)
+    deadline = Deadline(_AIM * seconds)
     lost: set[str] = set()
     for name, (check, ratio, needed) in _CHECKS.items():
         if needed in lost:
@@ -66,7 +66,7 @@ def judgements(examined: Examined, seconds: float = SECONDS) -> Iterator[Judgeme
         else:
             found = _judged(name, check, examined, deadline.share(ratio))
         if name == "start":
-            deadline = Deadline(deadline.left + found.seconds)
+            deadline = Deadline(max(deadline.left, MIN_RATIO * seconds))
         if found.faults or not found.is_reached:
             lost.add(name)
         yield found

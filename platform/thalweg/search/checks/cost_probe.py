@@ -1,12 +1,17 @@
-"""What a study will cost: the smallest and the largest configuration take a few steps, the rest is counted."""
+"""What a study will cost: the smallest and the largest configuration take a few steps, the rest is counted.
+
+What it needs is compared with what this machine has: memory of all lanes, and room for checkpoints.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,20 +19,25 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.contract import Batch, Data, Task
+from thalweg.lanes.resources import Gang, lanes_that_fit
 from thalweg.nn.unallocated import unallocated
 from thalweg.search.checks.draws import Draw
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.search.checks.steps_of_stage import StageSteps
+from thalweg.search.replay import written
 from thalweg.study import Study
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan
+from thalweg.wording import as_seen, some
 
 MAX_BUILT = 64
 """Configurations whose parameters are counted."""
 _BYTES_OF_STATE = 16  # weights, gradients and two moments in fp32; as many in a checkpoint, with the masters
 _MAX_PROBED = 8  # samples of a step
 _MIB = 2**20
+_PROCESS_MIB = 700  # of a worker before it has a model: torch, DeepSpeed and Ray
+_ON_GPUS = ("the study asks for GPUs, whose speed and memory are not those of this processor",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +50,7 @@ class Probe:
         evaluate_s: Seconds of an evaluated sample.
         memory_mib: Memory of weights, gradients, optimizer and activations of a micro-batch.
         num_val: Samples of an evaluation.
+        not_finite: Parts of the loss that are not finite in the first step, with their stage.
     """
 
     num_parameters: int
@@ -47,6 +58,7 @@ class Probe:
     evaluate_s: float
     memory_mib: float
     num_val: int
+    not_finite: tuple[str, ...] = ()
 
     def trial_s(self, study: Study) -> float:
         """Returns the seconds of a trial that is not stopped early."""
@@ -81,14 +93,18 @@ class Activations:
 
 
 def judge_cost(examined: Examined, deadline: Deadline) -> Judgement:
-    """Probes the configurations with the fewest and the most parameters."""
+    """Probes the configurations with the fewest and the most parameters, of those that this machine can hold."""
     study = examined.space.study
     sized = _sized(examined, deadline.share(0.4))
-    smallest, largest = (probe_of(examined, draw) for draw in (sized[0][1], sized[-1][1]))
+    has = memory_mib()
+    held = [each for each in sized if each[0] * _BYTES_OF_STATE / _MIB <= has]
+    if not held:
+        return Judgement(check="cost", warnings=(_too_large(sized[0][0], has),))
+    smallest, largest = (probe_of(examined, draw) for draw in (held[0][1], held[-1][1]))
     num_lanes = lanes_of(study)
     hours = [study.num_trials * probe.trial_s(study) / 3600 for probe in (smallest, largest)]
     end = datetime.now() + timedelta(hours=max(hours) / num_lanes)
-    disk = _num_kept(study, num_lanes) * largest.num_parameters * _BYTES_OF_STATE / _MIB
+    disk = _num_kept(study, num_lanes) * sized[-1][0] * _BYTES_OF_STATE / _MIB
     told = (
         f"{_range(*(f'{probe.num_parameters:,}' for probe in (smallest, largest)))} parameters, "
         f"{_range(*(f'{1 / probe.train_s:,.0f}' for probe in (smallest, largest)))} samples/s, "
@@ -99,8 +115,71 @@ def judge_cost(examined: Examined, deadline: Deadline) -> Judgement:
         f"{num_lanes} of them on this processor at the latest {end:%a %d %b %H:%M}; checkpoints take up to "
         f"{disk:,.0f} MiB",
     )
-    numbers = {"smallest": vars(smallest), "largest": vars(largest), "lane_hours": hours, "disk_mib": disk}
-    return Judgement(check="cost", told=told, notes=notes, numbers=numbers)
+    needs = (max(smallest.memory_mib, largest.memory_mib) + _PROCESS_MIB) * study.num_workers
+    too_large = (_too_large(sized[-1][0], has),) if held[-1] is not sized[-1] else ()
+    numbers = {
+        "smallest": vars(smallest),
+        "largest": vars(largest),
+        "lane_hours": hours,
+        "disk_mib": disk,
+        "lane_mib": needs,
+        "num_lanes": num_lanes,
+    }
+    return Judgement(
+        check="cost",
+        faults=tuple(_diverging(smallest, held[0][1])) or tuple(_diverging(largest, held[-1][1])),
+        warnings=(*too_large, *_short_of(study, num_lanes, needs, has), *_full(disk, examined.output)),
+        told=told,
+        notes=notes + (_ON_GPUS if study.gpus_per_worker else ()),
+        numbers=numbers,
+    )
+
+
+def _diverging(probe: Probe, draw: Draw) -> Iterator[str]:
+    """Yields a sentence if a trial would diverge in its first step."""
+    if probe.not_finite:
+        yield (
+            f"the loss must be finite in the first step, got {some(probe.not_finite)} that is not, of a model of "
+            f"{probe.num_parameters:,} parameters with {written(draw.params)}; bound what overflows there"
+        )
+
+
+def memory_mib() -> float:
+    """Returns the memory of this machine in MiB."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _MIB
+
+
+def free_mib(folder: Path) -> float:
+    """Returns the room on the disk of a folder in MiB, which may not be there yet."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    return shutil.disk_usage(there).free / _MIB
+
+
+def _too_large(num_parameters: int, has: float) -> str:
+    return (
+        f"{num_parameters:,} parameters take {num_parameters * _BYTES_OF_STATE / _MIB:,.0f} MiB for weights, gradients "
+        f"and optimizer alone, and this machine has {has:,.0f} MiB of memory; such a configuration was not probed"
+    )
+
+
+def _short_of(study: Study, num_lanes: int, needs: float, has: float) -> Iterator[str]:
+    """Yields a sentence if all lanes together need more memory than there is; that of GPUs is not known here."""
+    if study.gpus_per_worker or needs * num_lanes <= has:
+        return
+    fitting = int(has / needs)
+    yield (
+        f"{num_lanes} lanes may need {needs * num_lanes:,.0f} MiB of memory, and this machine has {has:,.0f} MiB; "
+        + (f"take --lanes {fitting}" if fitting else "take a smaller micro_batch_size, or smaller models")
+    )
+
+
+def _full(needs: float, output: Path) -> Iterator[str]:
+    """Yields a sentence if checkpoints need more room than there is."""
+    if needs > (has := free_mib(output)):
+        yield (
+            f"checkpoints may take {needs:,.0f} MiB, and the disk of {as_seen(output)} has {has:,.0f} MiB free; lower "
+            "keep_checkpoints or keep_last of the study, or name a folder on another disk with --output"
+        )
 
 
 def _num_kept(study: Study, num_lanes: int) -> int:
@@ -117,8 +196,9 @@ def lanes_of(study: Study) -> int:
     """Returns how many trials train at once on this machine."""
     if study.num_lanes != "auto":
         return study.num_lanes
-    cores = (study.num_workers * study.cpus_per_worker) or 1.0
-    return max(1, min(study.num_trials, int((os.cpu_count() or 1) / cores)))
+    node = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+    gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
+    return max(1, min(study.num_trials, lanes_that_fit(gang, [node])))
 
 
 def probe_of(examined: Examined, draw: Draw) -> Probe:
@@ -132,12 +212,16 @@ def probe_of(examined: Examined, draw: Draw) -> Probe:
     size = min(layout.micro_batch_size, _MAX_PROBED, data.num_samples("train"))
     plan = Plan.lay(task.stages(), examined.space.study.samples)
     num_parameters = sum(weight.numel() for weight in model.parameters())
-    seconds, activations = 0.0, 0
+    seconds, activations, not_finite = 0.0, 0, list[str]()
     for number, stage in enumerate(plan.stages):
         position = plan.ends[number - 1] if number else 0
-        spent, kept = _probed(StageSteps(stage, plan, [position]), task, model, data, size)
+        steps = StageSteps(stage, plan, [position])
+        spent, kept = _probed(steps, task, model, data, size)
         seconds += spent * stage.share
         activations = max(activations, kept)
+        not_finite += [
+            f"{part} of {stage.name}" for part, value in steps.losses[0].items() if not np.isfinite(value)
+        ]
     memory = num_parameters * _BYTES_OF_STATE + activations / size * layout.micro_batch_size
     return Probe(
         num_parameters=num_parameters,
@@ -145,6 +229,7 @@ def probe_of(examined: Examined, draw: Draw) -> Probe:
         evaluate_s=_evaluated(task, model, data),
         memory_mib=memory / _MIB,
         num_val=data.num_samples("val"),
+        not_finite=tuple(not_finite),
     )
 
 

@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from thalweg.config import FamilyConfig
-from thalweg.contract import Data, Task
+from thalweg.contract import Batch, Data, Indices, Keys, SplitName, Task
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError
 from thalweg.search.checks.draws import Draw, Draws, first_trial, middle
@@ -109,6 +110,7 @@ class _Nowhere(StartingPoints):
         return []
 
 
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 ALONE = ProcessGroup(rank=0, size=1, device=torch.device("cpu"))
 """This process, in which all checks run."""
 
@@ -118,3 +120,42 @@ def spread(count: int, most: int) -> Sequence[int]:
     if count <= most:
         return range(count)
     return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
+
+
+class SomeSamples:
+    """A task and its data with fewer samples: those next to the ends of a split, and others spread over it.
+
+    Windows overlap with those of another split at the ends of a period.
+
+    Args:
+        task: The task.
+        data: Opened data.
+        most: Samples of each split.
+    """
+
+    def __init__(self, task: Task[Any, Any], data: Data, most: int) -> None:
+        self._task = task
+        self._data = data
+        self._chosen = {split: _chosen(data.num_samples(split), most) for split in SPLITS}
+        self.fingerprint = data.fingerprint
+        self.notes = data.notes
+
+    def num_samples(self, split: SplitName) -> int:
+        """Number of the samples that were chosen."""
+        return len(self._chosen[split])
+
+    def training_batch(self, data: Any, indices: Indices, keys: Keys) -> Batch:
+        """Samples a batch for training."""
+        return self._task.training_batch(self._data, self._chosen["train"][indices], keys)
+
+    def evaluation_batch(self, data: Any, split: SplitName, indices: Indices) -> Batch:
+        """Samples a batch of a split for evaluation."""
+        return self._task.evaluation_batch(self._data, split, self._chosen[split][indices])
+
+
+def _chosen(count: int, most: int) -> Indices:
+    if count <= most:
+        return np.arange(count)
+    edge = most // 4
+    ends = {*range(edge), *range(count - edge, count)}
+    return np.array(sorted(ends | set(spread(count, most - 2 * edge))), np.int64)

@@ -8,57 +8,15 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
-from thalweg.contract import Batch, Data, Indices, Keys, KnowsFitted, KnowsOrigins, SplitName, Task
+from thalweg.contract import Data, KnowsFitted, KnowsOrigins, SplitName, Task
 from thalweg.errors import FamilyError
-from thalweg.search.checks.examined import Examined, spread
+from thalweg.search.checks.examined import SPLITS, Examined, SomeSamples
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.testing.splits import UnrecognisedError, check_splits
 from thalweg.wording import some
 
 MIN_SAMPLES = 64
 """Samples of each split that are compared whatever the time."""
-SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-
-
-class SomeSamples:
-    """A task and its data with fewer samples: those next to the ends of a split, and others spread over it.
-
-    Windows overlap with those of another split at the ends of a period.
-
-    Args:
-        task: The task.
-        data: Opened data.
-        most: Samples of each split.
-    """
-
-    def __init__(self, task: Task[Any, Any], data: Data, most: int) -> None:
-        self._task = task
-        self._data = data
-        self._chosen = {split: _chosen(data.num_samples(split), most) for split in SPLITS}
-        self.fingerprint = data.fingerprint
-        self.notes = data.notes
-
-    def num_samples(self, split: SplitName) -> int:
-        """Number of the samples that were chosen."""
-        return len(self._chosen[split])
-
-    def training_batch(self, data: Any, indices: Indices, keys: Keys) -> Batch:
-        """Samples a batch for training."""
-        return self._task.training_batch(self._data, self._chosen["train"][indices], keys)
-
-    def evaluation_batch(self, data: Any, split: SplitName, indices: Indices) -> Batch:
-        """Samples a batch of a split for evaluation."""
-        return self._task.evaluation_batch(self._data, split, self._chosen[split][indices])
-
-
-def _chosen(count: int, most: int) -> Indices:
-    if count <= most:
-        return np.arange(count)
-    edge = most // 4
-    ends = {*range(edge), *range(count - edge, count)}
-    return np.array(sorted(ends | set(spread(count, most - 2 * edge))), np.int64)
 
 
 @dataclass(frozen=True)

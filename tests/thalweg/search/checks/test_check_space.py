@@ -13,7 +13,7 @@ from thalweg.errors import SpaceError
 from thalweg.search.checks import check_space
 from thalweg.search.checks.check_space import check_before_search, judgements
 from thalweg.search.checks.examined import Examined
-from thalweg.search.checks.judgement import Judgement
+from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.study import Trial
 
 Examine = Callable[..., Examined]
@@ -53,6 +53,30 @@ def test_data_that_cannot_be_read_fail(examine: Examine, monkeypatch: pytest.Mon
     verdicts = found(examine(only_lr))
     assert "OSError: the disk has a hole" in verdicts["data"].faults[0]
     assert verdicts["cost"].mark == "not reached"
+
+
+@pytest.mark.parametrize(("prepared_s", "left"), [(10.0, 44.0), (50.0, 20.0)])
+def test_preparation_counts_as_time_and_leaves_a_third_of_it(
+    prepared_s: float, left: float, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    given = []
+
+    def start(examined: Examined, deadline: Deadline) -> Judgement:
+        nonlocal now
+        now += prepared_s
+        return Judgement(check="start")
+
+    def after(examined: Examined, deadline: Deadline) -> Judgement:
+        given.append(deadline.left)
+        return Judgement(check="dead knobs")
+
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(
+        check_space, "_CHECKS", {"start": (start, 1.0, ""), "dead knobs": (after, 1.0, "start")}
+    )
+    assert len(list(judgements(examine(only_lr), 60.0))) == 2
+    assert given == [pytest.approx(left)]
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from families.knots.config import PRESETS, Knots
 from families.knots.task import Error, Forgiving, KnotsTask, Rope
@@ -115,3 +117,62 @@ def test_a_knob_that_moves_what_the_model_reads_is_a_warning(patch: Patch, exami
     found = judged(examine)
     assert not found.faults
     assert found.warnings[0].startswith("scale changes what the model is given to evaluate")
+
+
+class Calls(Measure):
+    """Mean recall of two classes, which a margin that is searched tells apart; under the name of the error."""
+
+    metrics = Error.metrics
+
+    def __init__(self, config: Knots) -> None:
+        self._config = config
+
+    def add(self, outputs: Outputs, batch: Batch) -> State:
+        """Right calls and samples of each class."""
+        label = (batch["target"][:, 0] > self._config.margin).long()
+        right = torch.eye(2)[label] * (outputs["logits"].argmax(1) == label)[:, None]
+        return {"right": right.double().sum(0), "count": torch.eye(2)[label].double().sum(0)}
+
+    def summarize(self, state: State) -> dict[str, float]:
+        """Mean."""
+        return {"mse": float((state["right"] / state["count"]).mean())}
+
+
+def logits(task: KnotsTask, model: nn.Module, batch: Batch) -> Outputs:
+    """Those of a model that never trained: whatever it reads, one class is ahead."""
+    value = model(batch)
+    return {"logits": torch.cat([value, 2 * value + 30], 1)}
+
+
+@pytest.mark.slow
+def test_a_knob_that_moves_calls_is_named_though_all_samples_are_called_the_same(
+    patch: Patch, examine: Examine
+) -> None:
+    """The mean recall of one call for all is 1/2, whatever the labels are."""
+    patch("measures", lambda task: (Calls(task.config),))
+    patch("predict", logits)
+    assert judged(examine).numbers["moved_by"] == ["margin"]
+
+
+@pytest.mark.slow
+def test_a_knob_that_changes_which_samples_are_evaluated_is_named(
+    patch: Patch, examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(task: KnotsTask, root: object) -> Rope:
+        rope = Rope()
+        count = int(10 * task.config.scale)
+        monkeypatch.setattr(rope, "num_samples", lambda split: count if split == "val" else 8)
+        return rope
+
+    patch("open", opened)
+    patch("data_key", lambda task: f"rope-{task.config.scale}")
+    found = judged(examine)
+    assert found.numbers["moved_by"] == ["scale"]
+    assert "got scale: val holds 12 and 5 samples" in found.faults[0]
+
+
+@pytest.mark.slow
+def test_an_objective_that_is_not_finite_without_training_is_told(patch: Patch, examine: Examine) -> None:
+    patch("predict", lambda task, model, batch: {"target": model(batch) * float("nan")})
+    (warning,) = judged(examine).warnings
+    assert warning.startswith("mse is not finite for models with random weights of ")

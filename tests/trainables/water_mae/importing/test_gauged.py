@@ -194,7 +194,7 @@ def test_camels_with_a_table_for_each_quantity(tmp_path: Path) -> None:
         ):
             table.insert(number, part, numbers)
         table.to_csv(tmp_path / "camels" / f"{name}.csv", index=False)
-    with pytest.raises(DataError, match=r"riverflow in .* must lie within 0 and 5000 mm/day, got 1 other"):
+    with pytest.raises(DataError, match=r"river_flow in .* must lie within 0 and 5000 mm/day, got 1 other"):
         read(CAMELS, tmp_path / "camels", tmp_path / "data" / "made", cell="0.5", reach="2")
     read(CAMELS, tmp_path / "camels", tmp_path / "data" / "made", cell="0.5", reach="2", missing="-99.99")
     order = [ids.index(each) for each in sorted(ids)]

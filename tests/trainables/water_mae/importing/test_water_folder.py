@@ -270,7 +270,7 @@ def empty_table(folder: Path) -> None:
         (damaged_units, {}, r"precipitation in .*weather.nc must be in a unit that can become mm/day, got .* 'hPa'"),
         (shifted_grid, {}, r"one grid, got other coordinates in .*weather.nc \(precipitation\) than in .*temp"),
         (without_a_gauge, {}, "every catchment must have a row of attributes, got none for lamah_12"),
-        (negative_flow, {}, r"riverflow in .*files/flow.csv must lie within 0 and 5000 mm/day, got 1 .* -9999 on"),
+        (negative_flow, {}, r"river_flow in .*files/flow.csv must lie within 0 and 5000 mm/day, got 1 .* -9999 on"),
         (negative_flow, {}, "where that means no data name it with --option missing=NUMBER"),
         (without_gauges, {}, r"flow.csv must have a column that identifies gauges.* several rows of 2001-01-01"),
         (hours, {}, r"must be daily and in order, got 2001-01-01T00:00 before 2001-01-01T01:00; .* as `cdo daymean`"),
@@ -431,3 +431,41 @@ def test_transforms_floors_and_units_reach_the_prepared_days(country: Path, tmp_
         "soil_moisture": "1",
         "river_flow": "mm/day",
     }
+
+
+def two_series(folder: Path) -> None:
+    table = pd.read_csv(folder / "flow.csv", dtype={"gauge_id": str})
+    table.assign(q=table.pop("riverflow"), gwl=3.0).to_csv(folder / "flow.csv", index=False)
+
+
+BEFORE = {"train": "1990-01-01:1990-12-31", "val": "1991-01-01:1991-12-31"}
+
+
+def test_an_axis_of_time_that_lacks_the_splits_is_one_fault_of_all_fields(
+    country: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError) as caught:
+        read(country, tmp_path / "made", series="none", **BEFORE)
+    assert str(caught.value) == (
+        f"precipitation, temperature in {country / 'weather.nc'} must have every day of train and val, got none on "
+        "730 days, first 1990-01-01; add them, or choose other days"
+    )
+
+
+def test_an_axis_of_time_that_lacks_the_splits_is_one_fault_of_all_series(
+    country: Path, tmp_path: Path
+) -> None:
+    """It speaks of what the user calls the series, whatever the columns of the new data set are."""
+    two_series(country)
+    with pytest.raises(DataError) as caught:
+        read(
+            country,
+            tmp_path / "made",
+            fields="none",
+            series="river_flow=q,groundwater=gwl",
+            declared="groundwater=m",
+            **BEFORE,
+        )
+    assert str(caught.value).startswith(
+        "every catchment must have some river_flow and groundwater within the splits, got none for "
+    )
