@@ -305,12 +305,12 @@ def _thalweg(**settings: Any) -> MakePeer:
 OURS = "thalweg"
 RAY = "Ray's OptunaSearch + ASHA"
 UNSTOPPED = "thalweg without stopping"
-CURVES = "thalweg's curves"
+ENDS = "thalweg by ends"
 BEFORE = {"sampler": "tpe", "scheduler": "successive_halving", "num_startup_trials": 8}
 PEERS: dict[str, MakePeer] = {
     OURS: _thalweg(),
-    UNSTOPPED: _thalweg(scheduler="none"),
-    CURVES: _thalweg(sampler="curves", scheduler="expected_improvement"),
+    UNSTOPPED: _thalweg(sampler="curves", scheduler="none"),
+    ENDS: _thalweg(sampler="gp_tpe", scheduler="guarded_halving"),
     "thalweg's TPE + halving": _thalweg(**BEFORE),
     "random": _optuna(lambda seed: RandomSampler(seed=seed)),
     "random + halving": _thalweg(sampler="random", scheduler="successive_halving"),
@@ -331,12 +331,12 @@ CANDIDATES: dict[str, MakePeer] = {
     "soft ranking": _thalweg(soft_ranking=True),
     "soft ranking, guarded promotion": _thalweg(soft_ranking=True, scheduler="guarded_promotion"),
     "promotion": _thalweg(scheduler="promotion"),
-    "curves without stopping": _thalweg(sampler="curves", scheduler="none"),
+    "by ends, without stopping": _thalweg(sampler="gp_tpe", scheduler="none"),
     "random + expected improvement": _thalweg(sampler="random", scheduler="expected_improvement"),
 }
 """Other schedulers, which run if they are named."""
-OWN = (OURS, UNSTOPPED, CURVES)
-"""Entries that are no peers of the default: itself, itself without stopping, and the one that may follow it."""
+OWN = (OURS, UNSTOPPED, ENDS)
+"""Entries that are no peers of the default: itself, itself without stopping, and what is taken where it cannot be."""
 _NEEDS = {"Syne Tune": "syne_tune", "SMAC3": "smac"}
 
 

@@ -138,10 +138,10 @@ NUM_PARAMETERS = f"{COST}num_parameters"
 COSTS = (NUM_PARAMETERS, f"{COST}epoch_s", f"{COST}peak_memory_mib")
 """What each trial costs: its parameters, seconds of training per pass over the data, and peak memory in MiB."""
 
-SamplerName = Literal["gp_tpe", "curves", "tpe", "random", "gp", "cmaes", "nsga2"]
+SamplerName = Literal["curves", "gp_tpe", "tpe", "random", "gp", "cmaes", "nsga2"]
 SchedulerName = Literal[
-    "guarded_halving",
     "expected_improvement",
+    "guarded_halving",
     "guarded_promotion",
     "successive_halving",
     "promotion",
@@ -177,8 +177,7 @@ class Population:
     """
 
     size: int = Field(default=8, ge=2)
-    """Members that train together; `Study.num_trials` is a multiple of it, and more than one population train in
-    turns."""
+    """Members that train together; `Study.num_trials` is a multiple of it, as several populations train in turns."""
     every: int | None = Field(default=None, ge=1)
     """Training samples between two marks, which lie at evaluations; None takes every evaluation."""
     burn_in: int = Field(default=0, ge=0)
@@ -238,14 +237,14 @@ class Study(Knobs):
     """Trials that end as complete, pruned or failed. One that was interrupted or promoted counts once."""
     num_evaluations: int = Field(default=8, ge=1)
     """Evaluations of a trial, equally spaced over its budget; the last one lies at its end."""
-    sampler: SamplerName = "gp_tpe"
-    """Proposes parameters.
+    sampler: SamplerName = "curves"
+    """Proposes parameters; `gp_tpe` with bounds, further objectives, or a scheduler other than `expected_improvement`.
 
-    `gp_tpe` is a Gaussian process for the first 200 trials and TPE from there on, `curves` one of curves in its place.
+    `curves` is a Gaussian process of learning curves for the first 200 trials, `gp_tpe` one of ends; TPE goes on.
     Both, and `tpe`, learn from stopped trials; `gp`, `cmaes` and `nsga2` learn from complete trials only.
     """
-    scheduler: SchedulerName = "guarded_halving"
-    """Stops trials early, by `metric` alone; a study with further objectives takes `none` if it names no other.
+    scheduler: SchedulerName = "expected_improvement"
+    """Stops trials early, by `metric` alone; `none` with further objectives, and `guarded_halving` without `curves`.
 
     `guarded_halving` is `successive_halving` that first runs three trials to the end, and that stops none while the
     rank correlation of a rung with the end is low, as measured by the trials that ran to the end.
@@ -284,10 +283,9 @@ class Study(Knobs):
     max_retries: int = Field(default=2, ge=0)
     """How often a trial is retried after its lane or search died; the count restarts once the trial gets further."""
     max_silence_s: float | None = Field(default=600.0, gt=0)
-    """Seconds without a new batch after which a lane's workers are ended and others continue its trial.
+    """Seconds without a new batch after which a lane's workers are ended and others continue its trial; None waits.
 
     If a lane was once silent for longer and then went on, the limit is ten times its longest silence, if that is more.
-    None waits for ever.
     """
     max_hours: float | None = Field(default=None, gt=0)
     """Hours in which trials have been running, over all sessions, after which none begins; those that run go on."""
@@ -318,14 +316,12 @@ class Study(Knobs):
     @model_validator(mode="before")
     @classmethod
     def _implied(cls, settings: Any) -> Any:
-        """Takes trials, sampler and scheduler from a grid, so that records hold the trials themselves.
-
-        Further objectives take no scheduler.
-        """
+        """Takes trials, sampler and scheduler from a grid, so that records hold the trials themselves."""
+        if not isinstance(settings, dict):
+            return settings
         settings = _with_population(settings)
-        if not isinstance(settings, dict) or not isinstance(settings.get("grid"), Grid):
-            is_implied = isinstance(settings, dict) and settings.get("also")
-            return {"scheduler": "none", **settings} if is_implied else settings
+        if not isinstance(settings.get("grid"), Grid):
+            return _paired(settings)
         for name in ("first_trials", "num_trials"):
             if name in settings:
                 raise ValueError(f"{name} must be left out if grid gives it, got {settings[name]}")
@@ -350,15 +346,12 @@ class Study(Knobs):
                 "a worker must book CPU cores or GPUs, got cpus_per_worker=0 and gpus_per_worker=0"
             )
         if self.num_evaluations > self.samples:
-            raise ValueError(
-                f"num_evaluations must be at most samples = {self.samples}, got {self.num_evaluations}"
-            )
+            most = f"num_evaluations must be at most samples = {self.samples}"
+            raise ValueError(f"{most}, got {self.num_evaluations}")
         if self.min_samples is not None and self.min_samples > self.samples:
             raise ValueError(f"min_samples must be at most samples = {self.samples}, got {self.min_samples}")
         if self.soft_ranking and self.scheduler in ("expected_improvement", "population", "none"):
-            raise ValueError(
-                f"soft_ranking must go with a scheduler that ranks trials, got {self.scheduler!r}"
-            )
+            raise ValueError(f"soft_ranking must go with a scheduler of ranks, got {self.scheduler!r}")
         _check_objectives(self)
         _check_population(self)
         return self
@@ -419,10 +412,17 @@ class Study(Knobs):
         return self.num_startup_trials or min(most, max(1, self.num_trials // 4))
 
 
-def _with_population(settings: Any) -> Any:
+def _paired(settings: dict[str, Any]) -> dict[str, Any]:
+    """Names a sampler or a scheduler that goes with the other; curves are for one objective without bounds."""
+    others = any(settings.get(name) for name in ("also", "at_most", "at_least", "soft_ranking"))
+    pair = {"sampler": "curves", "scheduler": "expected_improvement"}
+    if others or any(settings.get(name, value) != value for name, value in pair.items()):
+        pair = {"sampler": "gp_tpe", "scheduler": "none" if settings.get("also") else "guarded_halving"}
+    return pair | settings
+
+
+def _with_population(settings: dict[str, Any]) -> dict[str, Any]:
     """Takes scheduler, sampler and number of trials from a population."""
-    if not isinstance(settings, dict):
-        return settings
     population = settings.get("population")
     if population is None and settings.get("scheduler") == "population":
         population = Population()

@@ -32,11 +32,13 @@ def test_evaluations_rise_evenly_to_the_budget(samples: int, count: int) -> None
     count=st.integers(1, 40),
     factor=st.integers(2, 8),
     first=st.one_of(st.none(), st.integers(1, 10**6)),
+    scheduler=st.sampled_from(["expected_improvement", "guarded_halving", "promotion"]),
 )
 def test_rungs_are_evaluations_before_the_end_and_rise(
-    samples: int, count: int, factor: int, first: int | None
+    samples: int, count: int, factor: int, first: int | None, scheduler: str
 ) -> None:
     study = make(
+        scheduler=scheduler,
         samples=samples,
         num_evaluations=min(count, samples),
         reduction_factor=factor,
@@ -47,12 +49,48 @@ def test_rungs_are_evaluations_before_the_end_and_rise(
 
 
 def test_rungs_grow_by_the_reduction_factor() -> None:
-    assert make(min_samples=100).rungs == (100, 300)
+    assert make(min_samples=100, scheduler="guarded_halving").rungs == (100, 300)
 
 
 def test_the_first_rung_is_a_ninth_of_the_budget_by_default() -> None:
-    assert make().rungs == (100, 300)
-    assert make(samples=800, num_evaluations=8).rungs == (100, 300)
+    halving = {"scheduler": "successive_halving"}
+    assert make(**halving).rungs == (100, 300)
+    assert make(**halving, samples=800, num_evaluations=8).rungs == (100, 300)
+
+
+def test_expected_improvement_may_stop_a_trial_at_each_evaluation_from_a_ninth_of_the_budget_on() -> None:
+    assert make().rungs == tuple(range(100, 900, 100))
+    assert make(min_samples=250).rungs == tuple(range(300, 900, 100))
+
+
+BY_CURVES, BY_ENDS = ("curves", "expected_improvement"), ("gp_tpe", "guarded_halving")
+
+
+@pytest.mark.parametrize(
+    ("named", "pair"),
+    [
+        ({}, BY_CURVES),
+        ({"sampler": "curves"}, BY_CURVES),
+        ({"scheduler": "expected_improvement"}, BY_CURVES),
+        ({"scheduler": "guarded_halving"}, BY_ENDS),
+        ({"scheduler": "successive_halving"}, ("gp_tpe", "successive_halving")),
+        ({"scheduler": "none"}, ("gp_tpe", "none")),
+        ({"sampler": "random"}, ("random", "guarded_halving")),
+        ({"sampler": "random", "scheduler": "expected_improvement"}, ("random", "expected_improvement")),
+        ({"sampler": "curves", "scheduler": "none"}, ("curves", "none")),
+        ({"soft_ranking": True}, BY_ENDS),
+        ({"at_most": {"cost/epoch_s": 60}}, BY_ENDS),
+        ({"at_least": {"other": 0.5}}, BY_ENDS),
+        ({"also": {"other": "min"}}, ("gp_tpe", "none")),
+        ({"also": {"other": "min"}, "scheduler": "guarded_halving"}, BY_ENDS),
+    ],
+)
+def test_a_sampler_and_a_scheduler_that_are_not_named_go_with_what_is(
+    named: dict[str, Any], pair: tuple[str, str]
+) -> None:
+    study = make(**named)
+    assert (study.sampler, study.scheduler) == pair
+    assert Study(**study.model_dump(exclude={"grid"})) == study
 
 
 def test_a_study_without_a_scheduler_has_no_rungs() -> None:
@@ -64,9 +102,9 @@ def test_a_quarter_of_the_trials_starts_at_random(num_trials: int, expected: int
     assert make(num_trials=num_trials, sampler="tpe").startup_trials == expected
 
 
-def test_the_default_starts_with_five_random_trials() -> None:
-    assert make(num_trials=400).startup_trials == 5
-    assert make(num_trials=400, sampler="curves").startup_trials == 8
+def test_the_default_starts_with_eight_random_trials() -> None:
+    assert make(num_trials=400).startup_trials == 8
+    assert make(num_trials=400, sampler="gp_tpe").startup_trials == 5
     assert make(num_trials=12).startup_trials == 3
     assert make(num_trials=12, num_startup_trials=7).startup_trials == 7
 
@@ -80,9 +118,9 @@ def test_the_default_starts_with_five_random_trials() -> None:
         ({"cpus_per_worker": 0}, "must book CPU cores or GPUs, got cpus_per_worker=0 and gpus_per_worker=0"),
         (
             {"soft_ranking": True, "scheduler": "none"},
-            "must go with a scheduler that ranks trials",
+            "must go with a scheduler of ranks",
         ),
-        ({"sampler": "grid"}, "Input should be 'gp_tpe'"),
+        ({"sampler": "grid"}, "Input should be 'curves'"),
         ({"epochs": 3}, "Extra inputs are not permitted"),
     ],
 )
@@ -232,7 +270,7 @@ def test_further_objectives_take_no_scheduler_unless_one_is_named() -> None:
     also = {"cost/num_parameters": "min"}
     assert make(also=also).scheduler == "none"
     assert make(also=also, scheduler="hyperband").scheduler == "hyperband"
-    assert make(at_most={"cost/epoch_s": 60}).scheduler == make().scheduler != "none"
+    assert make(at_most={"cost/epoch_s": 60}).scheduler != "none"
     assert make(also=also).objectives == {"loss": "min", **also}
 
 
