@@ -92,6 +92,14 @@ class Leaderboard:
         """Returns the rank correlation of early stopping's rungs with the end, by their samples: was it safe?"""
         return rung_correlations(self.record.trials)
 
+    def is_misled(self) -> bool:
+        """Returns whether a rung that stops trials by their ranks ranks them against the end.
+
+        Expected improvement stops none by ranks: what an early evaluation says of the end is part of its model.
+        """
+        by_ranks = self.record.definition.get("study", {}).get("scheduler") != "expected_improvement"
+        return by_ranks and any(value < 0 for value in self.rung_correlations().values())
+
     def switch_costs(self) -> list[float]:
         """Returns the seconds that it cost to take up each trial that was promoted."""
         return list(switch_costs(self.record.trials).values())

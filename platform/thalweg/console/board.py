@@ -227,7 +227,7 @@ def _safety(board: Leaderboard) -> list[Text]:
         return promoted
     told = ", ".join(f"{value:.2f} at {counted(rung, 'sample')}" for rung, value in found.items())
     lines = [Text(f"rank correlation of rungs with the end: {told}"), *promoted]
-    if min(found.values()) < 0:
+    if board.is_misled():
         lines.append(
             Text('  early stopping may have ended good trials; try scheduler="none"', style="yellow")
         )

@@ -1,6 +1,7 @@
 """The leaderboard in numbers; `tests/thalweg/console/test_board.py` draws it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -48,6 +49,25 @@ def test_the_rungs_that_stopped_trials_are_compared_with_the_end(
     assert board.rung_correlations() == pytest.approx({100: 0.5, 400: 1.0})
     assert Leaderboard(record=make_record(*trials), baselines={}).rung_correlations() == {}
     assert Leaderboard(record=make_record(*trials[:2], *stopped), baselines={}).rung_correlations() == {}
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "misled"), [("successive_halving", True), ("expected_improvement", False)]
+)
+def test_a_rung_against_the_end_misleads_what_stops_by_ranks(
+    make_record: Record, make_trial: Make, scheduler: str, misled: bool
+) -> None:
+    stopped = make_trial(3, 0.1, status="pruned", samples=100, curve=((100, 0.1),))
+
+    def board(*ends: float) -> Leaderboard:
+        trials = [crossing(make_trial, number, number / 10, end) for number, end in enumerate(ends)]
+        record = make_record(*trials, stopped)
+        definition = {**record.definition, "study": {"scheduler": scheduler}}
+        return Leaderboard(record=replace(record, definition=definition), baselines={})
+
+    assert board(0.7, 0.6, 0.5).rung_correlations() == pytest.approx({100: -1.0})
+    assert board(0.7, 0.6, 0.5).is_misled() is misled
+    assert not board(0.5, 0.6, 0.7).is_misled()
 
 
 def test_a_promoted_trial_and_the_one_that_was_stopped_are_one(make_record: Record, make_trial: Make) -> None:

@@ -88,8 +88,7 @@ def _of_baselines(material: Material) -> Iterator[str]:
 
 
 def _of_rungs(material: Material) -> Iterator[str]:
-    found = material.board.rung_correlations()
-    if found and min(found.values()) < 0:
+    if material.board.is_misled():
         yield "Early stopping may have ended good trials: a rung ranks trials against the end."
 
 
