@@ -1,7 +1,9 @@
 """Arms of benchmarks that are commands: their environment, and how they run and end."""
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +34,11 @@ def environment(places: Sequence[Path], **variables: str) -> dict[str, str]:
 def running(
     command: Sequence[str], folder: Path, variables: Mapping[str, str]
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs a command in a folder, with what it says in ``output.txt`` there, and ends it with all that it started."""
+    """Runs a command in a folder, with what it says in ``output.txt`` there, and ends it with all that it started.
+
+    It is ended by SIGTERM to this process, too, as `timeout` sends it.
+    """
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -46,3 +52,4 @@ def running(
         yield process
     finally:
         end(process)
+        signal.signal(signal.SIGTERM, before)
