@@ -29,9 +29,10 @@ from thalweg.cli import (
     show,
     train,
 )
+from thalweg.cli.last_words import say_error
 from thalweg.errors import ThalwegError
 from thalweg.files import is_full_disk
-from thalweg.lanes.interruption import ending_raises, signal_of
+from thalweg.lanes.interruption import ending_raises, is_worker, signal_of
 
 
 class Commands(TyperGroup):
@@ -44,16 +45,16 @@ class Commands(TyperGroup):
             with ending_raises():
                 return super().invoke(ctx)
         except ThalwegError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say_error(str(error))
             raise typer.Exit(2) from None
         except KeyboardInterrupt as error:
-            print("stopped", file=sys.stderr)
+            if not is_worker():  # its launcher says so
+                print("stopped", file=sys.stderr)
             raise typer.Exit(128 + signal_of(error)) from None
         except Exception as error:
             if not is_full_disk(error):
                 raise
-            text = f"error: a disk must have space, got {error}; free some and run the same command again"
-            print(text, file=sys.stderr)
+            say_error(f"a disk must have space, got {error}; free some and run the same command again")
             raise typer.Exit(2) from None
         finally:
             if collects:

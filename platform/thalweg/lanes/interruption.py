@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_RANK = "RANK"
 
 
 class Ended(KeyboardInterrupt):
@@ -31,6 +32,11 @@ class Ended(KeyboardInterrupt):
 def signal_of(error: KeyboardInterrupt) -> signal.Signals:
     """Returns the signal that an interruption came from; SIGINT for Python's own."""
     return signal.Signals(error.number) if isinstance(error, Ended) else signal.SIGINT
+
+
+def is_worker() -> bool:
+    """Returns whether a launcher started this process as one of a group, and says for all of them how they ended."""
+    return _RANK in os.environ
 
 
 @contextmanager
@@ -69,7 +75,8 @@ def ending_at_once() -> Iterator[None]:
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    os.write(2, b"stopped\n")
+    if not is_worker():
+        os.write(2, b"stopped\n")
     os._exit(128 + number)
 
 
