@@ -15,6 +15,7 @@ from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _RANK = "RANK"
+_come: list[int] = []  # signals that were raised within the outermost `ending_raises`
 
 
 class Ended(KeyboardInterrupt):
@@ -30,8 +31,13 @@ class Ended(KeyboardInterrupt):
 
 
 def signal_of(error: KeyboardInterrupt) -> signal.Signals:
-    """Returns the signal that an interruption came from; SIGINT for Python's own."""
-    return signal.Signals(error.number) if isinstance(error, Ended) else signal.SIGINT
+    """Returns the signal that an interruption came from; SIGINT for Python's own, unless another one came before.
+
+    While Ray waits for its workers it catches what a handler raises, and raises Python's own in its place.
+    """
+    if isinstance(error, Ended):
+        return signal.Signals(error.number)
+    return signal.Signals(_come[0]) if _come else signal.SIGINT
 
 
 def is_worker() -> bool:
@@ -44,13 +50,25 @@ def ending_raises() -> Iterator[None]:
     """Raises `Ended` in the main thread at the first SIGTERM or SIGHUP; later ones are ignored.
 
     A signal that was ignored before, as under `nohup`, stays ignored.
+
+    Raises:
+        Ended: Such a signal came, also if a library raised Python's own exception in its place.
     """
+    is_main = threading.current_thread() is threading.main_thread()
     with handlers_kept():
-        if threading.current_thread() is threading.main_thread():
-            for number in _ENDING:
-                if signal.getsignal(number) not in (signal.SIG_IGN, _already):
-                    signal.signal(number, _end)
-        yield
+        is_outermost = is_main and not {signal.getsignal(number) for number in _ENDING} & {_end, _already}
+        for number in _ENDING if is_main else ():
+            if signal.getsignal(number) not in (signal.SIG_IGN, _already):
+                signal.signal(number, _end)
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            if signal_of(error) == signal.SIGINT or isinstance(error, Ended):
+                raise
+            raise Ended(signal_of(error)) from error
+        finally:
+            if is_outermost:
+                _come.clear()
 
 
 @contextmanager
@@ -103,6 +121,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     for other in _ENDING:
         if signal.getsignal(other) is _end:
             signal.signal(other, _already)
+    _come.append(number)
     raise Ended(number)
 
 
