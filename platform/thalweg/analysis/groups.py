@@ -127,8 +127,8 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
     shared = [[values.get(name, "-") for name in names] for values in settings]
     found: dict[tuple[str, ...], list[TrialRecord]] = {}
     columns = [told_apart(values) for values in zip(*shared, strict=True)]
-    for trial, *key in zip(trials, *columns, strict=True):
-        found.setdefault(tuple(key), []).append(trial)
+    for trial, shown in zip(trials, zip(*columns, strict=True), strict=True):
+        found.setdefault(shown, []).append(trial)
     made = []
     for key, members in found.items():
         judged = tuple(trial for trial in members if trial.status == "complete")

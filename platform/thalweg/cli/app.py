@@ -68,7 +68,7 @@ class Commands(TyperGroup):
         return found
 
 
-class Command(TyperCommand):
+class StrictCommand(TyperCommand):
     """Refuses empty values, which would be taken as not given, or as the folder that one is in."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -151,11 +151,11 @@ _DATA: Mapping[str, Callable[..., None]] = {
 _NEW: Mapping[str, Callable[..., None]] = {"family": new.new_family, "space": new.new_space}
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
-        app.command(cls=Command, rich_help_panel=_panel)(_command)
+        app.command(cls=StrictCommand, rich_help_panel=_panel)(_command)
 for _name, _command in _DATA.items():
-    data_app.command(_name, cls=Command)(_command)
+    data_app.command(_name, cls=StrictCommand)(_command)
 for _name, _command in _NEW.items():
-    new_app.command(_name, cls=Command)(_command)
+    new_app.command(_name, cls=StrictCommand)(_command)
 
 
 def main() -> None:

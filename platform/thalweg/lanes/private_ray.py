@@ -78,13 +78,15 @@ def own_process_groups() -> Iterator[None]:
     """
     from ray._private import services, utils
 
-    popen: Callable[..., Any] = services.ConsolePopen
-    if utils.detect_fate_sharing_support():
-        services.ConsolePopen = partial(popen, process_group=0)
+    patched: Any = services
+    popen: Callable[..., Any] = patched.ConsolePopen
+    shares_fate: Callable[[], bool] = utils.detect_fate_sharing_support
+    if shares_fate():
+        patched.ConsolePopen = partial(popen, process_group=0)
     try:
         yield
     finally:
-        services.ConsolePopen = popen
+        patched.ConsolePopen = popen
 
 
 @contextmanager
