@@ -46,7 +46,7 @@ def launch(num_workers: int, words: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # it logs that a command says no
+    _quiet()
     came: list[int] = []
     try:
         with _alike(), _raising_once(came), tempfile.TemporaryDirectory(prefix="thalweg-workers-") as logs:
@@ -77,6 +77,13 @@ def launch(num_workers: int, words: Sequence[str]) -> int:
             ) from None
         return max(codes)
     return 0
+
+
+def _quiet() -> None:
+    """Silences torch's launcher, which logs that a command says no or was stopped; its loggers have own levels."""
+    for name in list(logging.root.manager.loggerDict):
+        if f"{name}.".startswith("torch.distributed."):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager
