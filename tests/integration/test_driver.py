@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def _started(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+def _started(folder: Path, *more: str, **how: Any) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [*COMMAND, *more],
         cwd=folder,
@@ -48,6 +49,7 @@ def _started(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        **how,
     ) as process:
         try:
             yield process
@@ -130,6 +132,23 @@ def test_a_killed_driver_takes_its_ray_along_and_its_study_goes_on_until_ctrl_c_
     assert 10 <= sum(not trial.interrupted and trial.status != "waiting" for trial in record.trials) < 40
 
 
+def test_sigterm_to_its_process_group_preempts_the_trials_of_a_search(tmp_path: Path) -> None:
+    with _started(tmp_path, "--trials", "40", process_group=0) as process:
+        seen = _wait_for(process, r"trial 2 (complete|pruned|failed)")
+        children = _family_of(process)
+        os.killpg(
+            process.pid, signal.SIGTERM
+        )  # as `timeout` and shells do, which reaches Ray, too, if it can
+        output = "".join([*seen, *_lines(process)])
+        assert process.wait() == 143, output
+    assert "interrupted: stopped by SIGTERM" in output and "Traceback" not in output
+    assert _vanished(children)
+    trials = _record(tmp_path).trials
+    assert "running" not in {trial.status for trial in trials}
+    assert {trial.ended_as for trial in trials if trial.interrupted} <= {"preempted"}
+    assert "stopped_by_user" not in output
+
+
 # Ray warns of its own deprecations while this process has joined it.
 @pytest.mark.filterwarnings("ignore:::ray")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -161,19 +180,21 @@ def test_an_address_where_no_ray_answers_is_named(folder: Path) -> None:
 
 
 _VISIBLE = """
-import os, signal, sys
+import os, signal, sys, threading, time
 from pathlib import Path
 from thalweg.lanes.cluster import connect
-from thalweg.lanes.interruption import Ended, ending_raises
+from thalweg.lanes.interruption import ending_raises, signal_of
 try:
     say = lambda text: print(text, file=sys.stderr)
     with ending_raises(), connect(None, Path(sys.argv[1]), num_cpus=1, tell=say):
         import ray
         visible = ray.remote(lambda: os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
         print(ray.get(visible.remote()) or "none")
-        os.kill(os.getpid(), signal.SIGTERM)
-except Ended:
-    print("ended")
+        waiting = ray.remote(num_cpus=0)(lambda: time.sleep(60)).remote()
+        threading.Timer(1, os.killpg, (0, signal.SIGTERM)).start()
+        ray.wait([waiting])
+except KeyboardInterrupt as error:
+    print(signal_of(error).name)
 """
 
 
@@ -184,7 +205,9 @@ def test_a_local_ray_hides_gpus_that_nobody_booked_needs_no_home_folder_and_leav
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
     command = [sys.executable, "-c", _VISIBLE, str(tmp_path / "ray.log")]
     environment |= {"HOME": "/proc/nowhere"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    assert done.stdout.split() == ["none", "ended"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=True, process_group=0
+    )
+    assert done.stdout.split() == ["none", "SIGTERM"]
     assert "Ray's token should be kept in ~/.ray, got" in done.stderr
     assert "SIGTERM" not in done.stderr  # a stack of C++, which Ray's own handler prints

@@ -12,6 +12,7 @@ from thalweg.analysis.relation import value_of
 from thalweg.config import nested_leaves
 from thalweg.errors import StudyError, meant
 from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.wording import told_apart
 
 COSTS: Mapping[str, str] = {
     "cost/num_parameters": "parameters",
@@ -26,7 +27,7 @@ class Group:
     """Trials that share the values of some parameters.
 
     Attributes:
-        key: The values that they share.
+        key: The values that they share, as people read them; see `thalweg.wording.told_apart`.
         trials: The complete trials.
         stopped: Those that were pruned or failed.
     """
@@ -123,10 +124,11 @@ def groups(record: StudyRecord, names: Sequence[str]) -> list[Group]:
     settings = [nested_leaves(trial.config) | dict(trial.params) for trial in trials]
     known = dict.fromkeys(name for values in settings for name in values)
     names = [_known(name, known, record) for name in names]
+    shared = [[values.get(name, "-") for name in names] for values in settings]
     found: dict[tuple[str, ...], list[TrialRecord]] = {}
-    for trial, values in zip(trials, settings, strict=True):
-        key = tuple(str(values.get(name, "-")) for name in names)  # as it is, for rounded ones may coincide
-        found.setdefault(key, []).append(trial)
+    columns = [told_apart(values) for values in zip(*shared, strict=True)]
+    for trial, shown in zip(trials, zip(*columns, strict=True), strict=True):
+        found.setdefault(shown, []).append(trial)
     made = []
     for key, members in found.items():
         judged = tuple(trial for trial in members if trial.status == "complete")

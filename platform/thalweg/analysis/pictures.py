@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from thalweg.datasets.catalogue import data_root
 from thalweg.discovery import Family
 from thalweg.errors import StudyError, TrialError
 from thalweg.files import atomic_folder, writing
-from thalweg.lanes.interruption import signal_of
+from thalweg.lanes.interruption import Ended
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.search.store.storage import output_flag
 from thalweg.study_folder import StudyFolder
@@ -207,7 +206,7 @@ def draw_new(
             )
     except KeyboardInterrupt as error:
         tell(f"stopped drawing pictures; {later}")
-        if signal_of(error) != signal.SIGINT:  # that ends the drawing alone
+        if isinstance(error, Ended):  # Ctrl-C ends the drawing alone
             raise
     except Exception as error:  # the study has succeeded, whatever a family's drawing does
         tell(f"pictures could not be drawn: {type(error).__name__}: {error}; {later}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from thalweg.cli import (
     check,
@@ -29,9 +29,10 @@ from thalweg.cli import (
     show,
     train,
 )
-from thalweg.errors import ThalwegError
+from thalweg.cli.last_words import say_error
+from thalweg.errors import ConfigError, ThalwegError
 from thalweg.files import is_full_disk
-from thalweg.lanes.interruption import ending_raises, signal_of
+from thalweg.lanes.interruption import ending_raises, is_worker, signal_of
 
 
 class Commands(TyperGroup):
@@ -44,16 +45,16 @@ class Commands(TyperGroup):
             with ending_raises():
                 return super().invoke(ctx)
         except ThalwegError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say_error(str(error))
             raise typer.Exit(2) from None
         except KeyboardInterrupt as error:
-            print("stopped", file=sys.stderr)
+            if not is_worker():  # its launcher says so
+                print("stopped", file=sys.stderr)
             raise typer.Exit(128 + signal_of(error)) from None
         except Exception as error:
             if not is_full_disk(error):
                 raise
-            text = f"error: a disk must have space, got {error}; free some and run the same command again"
-            print(text, file=sys.stderr)
+            say_error(f"a disk must have space, got {error}; free some and run the same command again")
             raise typer.Exit(2) from None
         finally:
             if collects:
@@ -65,6 +66,27 @@ class Commands(TyperGroup):
         if found[0] in {command.__name__ for command in _SHORT}:
             gc.disable()
         return found
+
+
+class StrictCommand(TyperCommand):
+    """Refuses empty values, which would be taken as not given, or as the folder that one is in."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses options and arguments.
+
+        Raises:
+            ConfigError: One is empty.
+        """
+        before = ""
+        for word in args:
+            option, sign, value = word.partition("=") if word.startswith("-") else (before, "=", word)
+            if sign and not value.strip():
+                shown = f"{option} {value!r}" if option.startswith("-") else f"{value!r} as an argument"
+                raise ConfigError(
+                    f"options and arguments must have a value, got {shown}; leave it out for the default, or give one"
+                )
+            before = word
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
@@ -129,11 +151,11 @@ _DATA: Mapping[str, Callable[..., None]] = {
 _NEW: Mapping[str, Callable[..., None]] = {"family": new.new_family, "space": new.new_space}
 for _panel, _commands in _PANELS.items():
     for _command in _commands:
-        app.command(rich_help_panel=_panel)(_command)
+        app.command(cls=StrictCommand, rich_help_panel=_panel)(_command)
 for _name, _command in _DATA.items():
-    data_app.command(_name)(_command)
+    data_app.command(_name, cls=StrictCommand)(_command)
 for _name, _command in _NEW.items():
-    new_app.command(_name)(_command)
+    new_app.command(_name, cls=StrictCommand)(_command)
 
 
 def main() -> None:

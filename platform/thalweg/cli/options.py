@@ -105,8 +105,10 @@ def trial_numbers(words: str | None) -> list[int]:
     Raises:
         ConfigError: They are no numbers.
     """
-    numbers = (words or "").replace(",", " ").split()
-    if not all(number.isdecimal() for number in numbers):
+    if words is None:
+        return []
+    numbers = words.replace(",", " ").split()
+    if not numbers or not all(number.isdecimal() for number in numbers):
         raise ConfigError(f"--trials must be numbers of trials, such as 4,15,1, got {words!r}")
     return [int(number) for number in numbers]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thalweg.cli.options import RUNS, Data, Output, Storage, Tracking, teller, terminal
-from thalweg.lanes.interruption import ending_at_once
+from thalweg.lanes.interruption import ending_at_once, is_worker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from thalweg.search.reproduction.original import Original
 
 FOLDER = "reproduce"
+_STOPPED = "of this training nothing is kept, and the record of {} is as it was; the same command begins anew"
 
 
 def reproduce(
@@ -50,15 +51,20 @@ def reproduce(
     """
     original = _find(run, trial, output, storage, tracking_uri)
     original.points(samples)
-    if (count := _workers(original, workers)) > 1:
-        words = _words(run, trial, samples, output, storage, data, tracking_uri)
-        raise typer.Exit(_launched(count, words, terminal()))
-    raise typer.Exit(0 if _reproduced(original, samples, output, data, terminal()) else 1)
+    try:
+        if (count := _workers(original, workers)) > 1:
+            words = _words(run, trial, samples, output, storage, data, tracking_uri)
+            raise typer.Exit(_launched(count, words, _folder(original, output, os.getpid()), terminal()))
+        raise typer.Exit(0 if _reproduced(original, samples, output, data, terminal()) else 1)
+    except KeyboardInterrupt:
+        if not is_worker():
+            teller(terminal())(_STOPPED.format(original.title))
+        raise
 
 
 def _workers(original: Original, asked: int | None) -> int:
     """Returns how many workers are to be started; 1 if this process is one of them."""
-    from thalweg.search.reproduction.several_workers import is_worker, workers_of
+    from thalweg.search.reproduction.several_workers import workers_of
 
     return 1 if is_worker() else asked or workers_of(original)
 
@@ -85,11 +91,23 @@ def _words(
     return ["reproduce", run, *given]
 
 
-def _launched(count: int, words: list[str], console: Console) -> int:
+def _launched(count: int, words: list[str], folder: Path, console: Console) -> int:
+    """Returns the exit code of the workers, and deletes what killed ones leave in their folder."""
+    from thalweg.search.reproduction.retraining import clear
     from thalweg.search.reproduction.several_workers import launch
 
     teller(console)(f"starts {count} workers on this machine")
-    return launch(count, words)
+    try:
+        return launch(count, words)
+    finally:
+        clear(folder)
+
+
+def _folder(original: Original, output: Path, launcher: int) -> Path:
+    """Returns the folder for checkpoints, which a launcher and its workers spell alike, by its process id."""
+    from thalweg.study_folder import trial_name
+
+    return output.absolute() / FOLDER / f"{original.study}-{trial_name(original.number)}-{launcher}"
 
 
 def _find(
@@ -118,15 +136,13 @@ def _reproduced(
         from thalweg.console.analyses.reproduction_view import show_begin, show_end, show_pair
         from thalweg.search.reproduction.differences import compare
         from thalweg.search.reproduction.retraining import reproduce as train_again
-        from thalweg.study_folder import trial_name
         from thalweg.training.process_group import join
         from thalweg.training.session import DataCache
 
     group, cache = join(original.num_threads), DataCache()
     found = compare(original, group, cache, code, data, teller(console))
     show_begin(original, found, console)
-    name = group.same(f"{original.study}-{trial_name(original.number)}-{os.getpid()}")
-    folder = output.absolute() / FOLDER / name
+    folder = group.same(_folder(original, output, os.getppid() if is_worker() else os.getpid()))
     result = train_again(original, found, group, cache, folder, samples, partial(show_pair, console=console))
     show_end(original, found, result, console)
     return result.is_equal

@@ -34,7 +34,7 @@ from thalweg.study_folder import StudyFolder
 from thalweg.training import baselines
 from thalweg.training.baselines import Baselines
 from thalweg.training.messages import stages_of
-from thalweg.wording import counted
+from thalweg.wording import counted, shortened
 
 if TYPE_CHECKING:
     from thalweg.training.hold_out import HeldOut
@@ -90,7 +90,7 @@ def _config(record: StudyRecord, trial: TrialRecord) -> RenderableType:
     """Returns the knobs that act in the configuration of a trial."""
     table = Table.grid(padding=(0, 2))
     for name, value in active(parse(family_of(record).config_type, dict(trial.config))).items():
-        table.add_row(name, Text(str(value), style="green"))
+        table.add_row(name, Text(shortened(value), style="green"))
     return Group(Text("configuration", style="bold"), table)
 
 

@@ -105,7 +105,7 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
     # A local machine is not preempted; the watcher would cost a process per lane.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
-        with private_ray.patient(_START_S), private_ray.signals_kept():
+        with private_ray.patient(_START_S), private_ray.signals_kept(), private_ray.own_process_groups():
             ray.init(
                 address="local",
                 num_cpus=num_cpus,

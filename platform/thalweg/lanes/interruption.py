@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+_RANK = "RANK"
+_come: list[int] = []  # signals that were raised within the outermost `ending_raises`
 
 
 class Ended(KeyboardInterrupt):
@@ -29,8 +31,18 @@ class Ended(KeyboardInterrupt):
 
 
 def signal_of(error: KeyboardInterrupt) -> signal.Signals:
-    """Returns the signal that an interruption came from; SIGINT for Python's own."""
-    return signal.Signals(error.number) if isinstance(error, Ended) else signal.SIGINT
+    """Returns the signal that an interruption came from; SIGINT for Python's own, unless another one came before.
+
+    While Ray waits for its workers it catches what a handler raises, and raises Python's own in its place.
+    """
+    if isinstance(error, Ended):
+        return signal.Signals(error.number)
+    return signal.Signals(_come[0]) if _come else signal.SIGINT
+
+
+def is_worker() -> bool:
+    """Returns whether a launcher started this process as one of a group, and says for all of them how they ended."""
+    return _RANK in os.environ
 
 
 @contextmanager
@@ -38,13 +50,25 @@ def ending_raises() -> Iterator[None]:
     """Raises `Ended` in the main thread at the first SIGTERM or SIGHUP; later ones are ignored.
 
     A signal that was ignored before, as under `nohup`, stays ignored.
+
+    Raises:
+        Ended: Such a signal came, also if a library raised Python's own exception in its place.
     """
+    is_main = threading.current_thread() is threading.main_thread()
     with handlers_kept():
-        if threading.current_thread() is threading.main_thread():
-            for number in _ENDING:
-                if signal.getsignal(number) not in (signal.SIG_IGN, _already):
-                    signal.signal(number, _end)
-        yield
+        is_outermost = is_main and not {signal.getsignal(number) for number in _ENDING} & {_end, _already}
+        for number in _ENDING if is_main else ():
+            if signal.getsignal(number) not in (signal.SIG_IGN, _already):
+                signal.signal(number, _end)
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            if signal_of(error) == signal.SIGINT or isinstance(error, Ended):
+                raise
+            raise Ended(signal_of(error)) from error
+        finally:
+            if is_outermost:
+                _come.clear()
 
 
 @contextmanager
@@ -69,7 +93,8 @@ def ending_at_once() -> Iterator[None]:
 
 
 def _exit(number: int, frame: FrameType | None) -> None:
-    os.write(2, b"stopped\n")
+    if not is_worker():
+        os.write(2, b"stopped\n")
     os._exit(128 + number)
 
 
@@ -96,6 +121,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     for other in _ENDING:
         if signal.getsignal(other) is _end:
             signal.signal(other, _already)
+    _come.append(number)
     raise Ended(number)
 
 

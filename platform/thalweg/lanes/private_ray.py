@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,26 @@ def signals_kept() -> Iterator[None]:
             yield
     finally:
         utils.set_sigterm_handler = set_handler
+
+
+@contextmanager
+def own_process_groups() -> Iterator[None]:
+    """Starts Ray's processes in groups of their own, which a signal to the group of this process does not reach.
+
+    `timeout` and shells send SIGTERM to a whole group. Ray would end first, and with its node manager this process at
+    once, before it has recorded why its trials ended. A system without fate sharing needs them in one group.
+    """
+    from ray._private import services, utils
+
+    patched: Any = services
+    popen: Callable[..., Any] = patched.ConsolePopen
+    shares_fate: Callable[[], bool] = utils.detect_fate_sharing_support
+    if shares_fate():
+        patched.ConsolePopen = partial(popen, process_group=0)
+    try:
+        yield
+    finally:
+        patched.ConsolePopen = popen
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from thalweg.errors import ThalwegError
 from thalweg.search.domains import ChoiceSet, NumberRange
 from thalweg.search.space import Space
 from thalweg.search.store.warm_start import StartingPoint, inherit
-from thalweg.wording import some
+from thalweg.wording import shortened, some
 
 MAX_NAMED = 8
 """Knobs that are named; more are counted."""
@@ -64,4 +64,4 @@ def _varied(
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    return "none" if value is None else shortened(value)

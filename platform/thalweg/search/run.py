@@ -28,7 +28,7 @@ from thalweg.events import (
 from thalweg.files import discard, writing
 from thalweg.lanes.causes_of_death import in_words
 from thalweg.lanes.cluster import connect
-from thalweg.lanes.interruption import ending_raises, signal_of
+from thalweg.lanes.interruption import Ended, ending_raises, signal_of
 from thalweg.lanes.resources import Gang, book
 from thalweg.lanes.shipment import top_packages
 from thalweg.search.controller import StudyController
@@ -139,7 +139,7 @@ def _close_patiently(listener: Listener) -> None:
     try:
         listener.close()
     except KeyboardInterrupt as error:
-        if signal_of(error) != signal.SIGINT:  # that ends the wait alone
+        if isinstance(error, Ended):  # Ctrl-C ends the wait alone
             raise
 
 

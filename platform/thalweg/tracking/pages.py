@@ -185,7 +185,8 @@ def experiment_note(state: DeliveryState) -> str:
             f"- The tag `ended_as` says why as one word, to filter by (``tags.ended_as = 'diverged'``): "
             f"{', '.join(get_args(EndedAs))}.",
             f"- MLflow loads {_LOADED} runs at a time; the views begin with the best ones, and Load more below them "
-            "adds the next. ``tags.status = 'complete'`` in the search box leaves out trials that were stopped early.",
+            "adds the next. ``tags.ended_as = 'complete'`` in the search box leaves out trials that were stopped early "
+            "or failed.",
             "- Knobs that change nothing in a trial, such as those of a stage that it lacks, are in `config.json` "
             "alone.",
             "",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from kept import evaluated
+from recorded import RecordedStudy
 from typer.testing import Result
 
 from families.toy.config import Toy
@@ -138,3 +139,28 @@ def test_groups_are_compared_by_metrics_of_their_own(run: Callable[..., Result],
     result = run("show", "judged", "--metric", "bias")
     assert result.exit_code == 2
     assert "got 'bias' without --by; add --by" in result.stderr
+
+
+@pytest.mark.slow
+def test_values_of_parameters_are_shown_with_as_few_digits_as_tell_them_apart(
+    run: Callable[..., Result],
+) -> None:
+    noisy, lrs = 0.3 - 0.27, (0.3 - 0.27, 0.01, 0.0100001)
+    assert repr(noisy) == "0.02999999999999997"
+    trials = tuple(({"width": 4 + place, "lr": lr}, (0.4 + place / 10,)) for place, lr in enumerate(lrs))
+    RecordedStudy(trials=trials).write("apart")
+    RecordedStudy(trials=trials[:2]).write("few")
+    for words, told in (
+        (("show", "apart", "--by", "lr"), ("0.03", "0.01", "0.0100001")),
+        (("show", "few", "--by", "lr", "--by", "width"), ("0.03", "0.01")),
+        (("show", "few"), ("0.03", "0.01")),
+        (("compare", "few", "--by", "lr"), ("0.03", "0.01")),
+        (("compare", "few", "--trials", "0,1"), ("0.03", "0.01")),
+    ):
+        result = run(*words)
+        assert result.exit_code == 0, result.output
+        assert set(told) <= set(result.output.split()), result.output
+        assert "0.0299" not in result.output, result.output
+    shown, again = run("best", "few").output.split("train it again")
+    assert "optimization.lr 0.03 " in " ".join(shown.split())
+    assert f"lr={noisy!r}" in again  # a command must mean the same trial

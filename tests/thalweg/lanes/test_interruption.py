@@ -45,6 +45,21 @@ def test_ctrl_c_is_told_apart() -> None:
     assert signal_of(Ended(signal.SIGTERM)) == signal.SIGTERM
 
 
+def test_a_signal_is_known_although_a_library_raises_another_exception_in_its_place() -> None:
+    with pytest.raises(KeyboardInterrupt) as raised, ending_raises():
+        try:
+            with ending_raises():
+                os.kill(os.getpid(), signal.SIGTERM)
+        except Ended:  # as Ray does while it waits
+            assert signal_of(KeyboardInterrupt()) == signal.SIGTERM
+            raise KeyboardInterrupt from None
+    assert isinstance(raised.value, Ended)
+    assert signal_of(raised.value) == signal.SIGTERM
+    with pytest.raises(KeyboardInterrupt) as raised, ending_raises():
+        raise KeyboardInterrupt
+    assert signal_of(raised.value) == signal.SIGINT
+
+
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -18,6 +18,20 @@ def _asks(get_node: Callable[..., Any]) -> Any:
     return get_node("host:1", "n")
 
 
+def test_rays_processes_are_out_of_reach_of_signals_to_the_group_of_this_one() -> None:
+    from ray._private import services
+
+    popen = services.ConsolePopen
+    with private_ray.own_process_groups():
+        process = services.ConsolePopen(["sleep", "60"], creationflags=0)
+    try:
+        assert os.getpgid(process.pid) == process.pid != os.getpgrp()
+    finally:
+        process.kill()
+        process.wait()
+    assert services.ConsolePopen is popen
+
+
 def test_a_node_that_registers_late_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     from ray._private import services
 

@@ -22,6 +22,7 @@ SIZES = ChoiceSet.make("size", (4, 8, "all"))
         ([8, 9], SIZES, Scale(8.0, 9.0)),
         ([True, False], None, Scale(options=("False", "True"))),
         (["b", 1], None, Scale(options=("1", "b"))),
+        (["b", 0.3 - 0.27], None, Scale(options=("0.02999999999999997", "b"), shown=("0.03", "b"))),
     ],
 )
 def test_a_parameter_has_the_scale_of_its_domain_or_of_what_was_tried(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from tests.thalweg.tracking.conftest import Teller
 from thalweg.config import FamilyConfig, parse
 from thalweg.events import SCHEDULE, BaselineEvaluated, StudyEnded, TrialProgress, TrialStarted
 from thalweg.study_folder import StudyFolder, baseline_name, trial_name
+from thalweg.tracking import pages
 from thalweg.tracking.metrics.curated import MAX_OF_FAMILY
 from thalweg.tracking.metrics.metric_table import read_table
 from thalweg.tracking.spool import DeliveryState
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 Recorded = Callable[[], dict[str, "Run"]]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_study_is_an_experiment_with_a_parent_and_a_run_for_each_trial(
@@ -121,6 +124,29 @@ def test_runs_can_be_filtered_by_why_their_trials_ended(
     for number, word in words.items():
         (run,) = teller.client.search_runs([experiment], f"tags.ended_as = '{word}'")
         assert run.info.run_name == f"trial {number:03d}"
+
+
+def test_the_filter_that_is_recommended_is_of_a_column_and_finds_what_was_not_stopped(
+    teller: Teller, make: Any, recorded: Recorded
+) -> None:
+    teller.tell(
+        make.started(),
+        BaselineEvaluated(name="zero", metrics={"skill": 0.1}),
+        *make.whole(0, 0.2),
+        make.trial(1),
+        make.progress(1, 512, 0.3),
+        make.ended(1, 0.3, "pruned", ended_as="pruned"),
+        make.trial(2),
+        make.ended(2, None, "failed", "because", ended_as="infeasible"),
+    )
+    experiment = teller.client.get_experiment(recorded()["trial 000"].info.experiment_id)
+    recommended = r"`(tags\.\w+ = 'complete')`"
+    [told] = re.findall(recommended, experiment.tags["mlflow.note.content"])
+    assert [told] == re.findall(recommended, (ROOT / "README.md").read_text())
+    found = teller.client.search_runs([experiment.experiment_id], told)
+    assert {run.info.run_name for run in found} == {"trial 000", "baseline: zero"}
+    columns = json.dumps(pages.experiment_tags({"lr": 4}, "max", 0))
+    assert f"tags.`{told.split()[0].removeprefix('tags.')}`" in columns
 
 
 def test_a_run_of_an_earlier_version_learns_why_its_trial_ended(

@@ -10,7 +10,8 @@ from thalweg.analysis.studies import space_name
 from thalweg.console.formatting import number
 from thalweg.reporting.blocks import Block, Chapter, Prose, ReportTable, Row, words
 from thalweg.reporting.material import Material
-from thalweg.wording import some
+from thalweg.search.domains import ChoiceSet, Domain
+from thalweg.wording import some, told_apart
 
 MAX_CHOICES = 6
 
@@ -51,7 +52,7 @@ def _parameters(material: Material) -> Iterator[Block]:
                 words(
                     [
                         name,
-                        "not known here" if domain is None else str(domain),
+                        _asked(domain),
                         _tried(tried),
                         f"{len(tried):,}",
                         own,
@@ -81,6 +82,12 @@ def _began(material: Material) -> Iterator[str]:
         yield f"Expert priors, best guesses that it began from: {some(material.study.priors)}."
     for lesson in material.study.lessons:
         yield f"It began from trials {some(map(str, lesson.trials))} of `{lesson.study}`."
+
+
+def _asked(domain: Domain | None) -> str:
+    if isinstance(domain, ChoiceSet):
+        return f"one of {', '.join(told_apart(domain.records))}"
+    return "not known here" if domain is None else str(domain)
 
 
 def _tried(values: Sequence[object]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from thalweg.console.formatting import number
 from thalweg.search.domains import ChoiceSet, Domain, NumberRange
+from thalweg.wording import told_apart
 
 _WIDE = 100
 """A range of positive values of which the largest is this many times the smallest is shown in its logarithm."""
@@ -25,13 +26,15 @@ class Scale:
         low: Value at 0.
         high: Value at 1.
         log: Whether it is logarithmic.
-        options: Options by their text; empty for numbers. Each has a slot of equal size.
+        options: Options by their exact text; empty for numbers. Each has a slot of equal size.
+        shown: The options as people read them; empty if that is their exact text.
     """
 
     low: float = 0.0
     high: float = 1.0
     log: bool = False
     options: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
 
     def place(self, value: Any, spread: float = 0.5) -> float:
         """Returns where a value lies, in [0, 1].
@@ -52,7 +55,8 @@ class Scale:
         """Returns places with their labels."""
         if self.options:
             step = -(-len(self.options) // _MAX_LABELS)
-            return [(self.place(each), each) for each in self.options[::step]]
+            named = zip(self.options, self.shown or self.options, strict=True)
+            return [(self.place(option), text) for option, text in named][::step]
         if self.low == self.high:
             return [(0.5, number(self.low, 3))]
         middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
@@ -64,11 +68,16 @@ def scale_of(values: Sequence[Any], domain: Domain | None) -> Scale:
     if isinstance(domain, NumberRange) and all(domain.low <= value <= domain.high for value in values):
         return Scale(domain.low, domain.high, domain.log)
     if isinstance(domain, ChoiceSet) and {str(value) for value in values} <= set(map(str, domain.records)):
-        return Scale(options=tuple(map(str, domain.records)))
+        return _of_options(domain.records)
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         low, high = float(min(values)), float(max(values))
         return Scale(low, high, low > 0 and high / low >= _WIDE)
-    return Scale(options=tuple(sorted(set(map(str, values)))))
+    return _of_options([value for _, value in sorted({str(value): value for value in values}.items())])
+
+
+def _of_options(options: Sequence[Any]) -> Scale:
+    exact, texts = tuple(map(str, options)), tuple(told_apart(options))
+    return Scale(options=exact, shown=() if texts == exact else texts)
 
 
 def scale_of_outcomes(values: Sequence[float], mode: str) -> tuple[Scale, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from thalweg.search.checks.draws import Draw
-from thalweg.wording import some
+from thalweg.wording import some, told_apart
 
 Pair = tuple[str, str, str]  # a parameter, another one, and the option of this
 _MAX_OPTIONS = 4
@@ -59,7 +59,7 @@ def apart(inside: Sequence[Draw], outside: Sequence[Draw], without: str) -> str:
         here = list(dict.fromkeys(draw.params[name] for draw in inside))
         there = {draw.params[name] for draw in outside if name in draw.params}
         if outside and not there & set(here) and len(here) <= _MAX_OPTIONS:
-            return f"{name} = {some(map(str, here), separator=' or ')}"
+            return f"{name} = {some(told_apart(here), separator=' or ')}"
     return ""
 
 

@@ -15,7 +15,7 @@ from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.footprint import LARGER, SIZE, Footprint, Likeness
 from thalweg.search.checks.judgement import Deadline
 from thalweg.training.guards.family_code import blaming
-from thalweg.wording import some
+from thalweg.wording import shortened, some
 
 MAX_COMPARED = 24
 """Configurations in which what is asked is compared with what is configured, which takes no training."""
@@ -148,7 +148,7 @@ class KnobTrials:
                 text = apart(dead, alive, name) if self._deadline.has_passed else ""
                 yield Place(f" where {text}", "branch") if text else _like(dead[0], name)
                 return
-            yield Place(f" where {option} = {dead[0].params[option]}", "branch")
+            yield Place(f" where {option} = {shortened(dead[0].params[option])}", "branch")
             dead = [draw for draw in dead if draw.params.get(option) != dead[0].params[option]]
 
     def _is_dead_elsewhere(self, name: str) -> bool:
@@ -220,9 +220,5 @@ class KnobTrials:
 def _like(draw: Draw, name: str) -> Place:
     """Returns the place of a configuration in which no option is to blame: its numbers leave the parameter no room."""
     others = {other: value for other, value in draw.params.items() if other != name}
-    values = [f"{other} = {_written(value)}" for other, value in others.items()]
+    values = [f"{other} = {shortened(value, 3)}" for other, value in others.items()]
     return Place(f" in some configurations, such as with {some(values, most=8)}", "region")
-
-
-def _written(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ from thalweg.search.checks.judgement import Judgement
 from thalweg.search.checks.unreached import Trace, never_asked, never_run
 from thalweg.search.replay import written
 from thalweg.search.space import Space
-from thalweg.wording import some
+from thalweg.wording import some, told_apart
 
 MAX_TRIED = 16
 """Configurations in which each parameter is changed alone."""
@@ -97,15 +97,14 @@ def _options_refused(draws: Draws) -> Iterator[str]:
     """Yields a sentence on each option that is refused whenever it is drawn."""
     valid = {(name, value) for draw in draws.whole for name, value in draw.choices().items()}
     for name in _names(draws.whole):
-        lost = sorted(
-            {
-                str(each.params[name])
-                for each in draws.refused
-                if name in each.params and (name, each.params[name]) not in valid
-            }
-        )
+        lost = {
+            str(each.params[name]): each.params[name]
+            for each in draws.refused
+            if name in each.params and (name, each.params[name]) not in valid
+        }
         if lost and any(name in draw.choices() for draw in draws.whole):
-            yield f"no valid configuration has {name} = {some(lost)}: leave such options out"
+            options = some(sorted(told_apart(lost.values())))
+            yield f"no valid configuration has {name} = {options}: leave such options out"
 
 
 def _absent(file: Path, draws: Draws, trace: Trace) -> Iterator[str]:

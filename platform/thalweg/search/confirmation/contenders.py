@@ -12,7 +12,7 @@ from thalweg.config import FamilyConfig, alike, leaves, nested_leaves, parse
 from thalweg.errors import ConfigError, StudyError, meant, nothing
 from thalweg.search.store.population.lineage import refuse_population
 from thalweg.search.store.records import StudyRecord, TrialRecord
-from thalweg.wording import some
+from thalweg.wording import some, told_apart
 
 Role = Literal["champion", "rival", "baseline"]
 MAX_CONTENDERS = 8
@@ -138,12 +138,15 @@ def _options(record: StudyRecord, by: str) -> list[Contender]:
     if len(names) != 1:
         advice = f"; try one of {', '.join(names)}" if names else meant(by, known)
         raise StudyError(f"options are those of a parameter or a knob, got {by!r}{advice}")
-    best: dict[str, Contender] = {}
+    best: dict[str, tuple[Any, TrialRecord]] = {}
     for trial in record.ranking():
         option = settings[trial.number].get(names[0], "-")
-        role: Role = "rival" if best else "champion"
-        best.setdefault(repr(option), _of_trial(trial, role, f"{by}={option}"))
-    return list(best.values())
+        best.setdefault(repr(option), (option, trial))
+    labels = [f"{by}={text}" for text in told_apart(option for option, _ in best.values())]
+    return [
+        _of_trial(trial, "rival" if place else "champion", label)
+        for place, (label, (_, trial)) in enumerate(zip(labels, best.values(), strict=True))
+    ]
 
 
 def _best(record: StudyRecord) -> list[Contender]:

@@ -113,14 +113,17 @@ def reproduce(
             publish(points[-1])
 
     failure: ThalwegError | None = None
-    _clear(folder, group)
+    if group.rank == 0:
+        clear(folder)
+    group.barrier()
     try:
         for order, reached, until in _parts(recorded, compared, group, folder, samples, fails):
             advance(order, group, cache, take, reached=reached, until=until)
     except ThalwegError as error:
         failure = error
     finally:
-        _clear(folder, group)
+        if group.rank == 0:  # at once: a barrier would wait for a worker that Ctrl-C has ended
+            clear(folder)
     num_metrics, apart = _metrics_apart(recorded, reports, fails)
     return Reproduction(
         points=tuple(points),
@@ -132,13 +135,16 @@ def reproduce(
     )
 
 
-def _clear(folder: Path, group: ProcessGroup) -> None:
-    if group.rank == 0:
-        with writing("the folder of a reproduction", folder, "choose another with --output"):
-            discard(folder)
-            if folder.parent.is_dir() and not any(folder.parent.iterdir()):
-                folder.parent.rmdir()
-    group.barrier()
+def clear(folder: Path) -> None:
+    """Deletes the folder of a reproduction, and the one that it lies in once that is empty.
+
+    Raises:
+        OutputError: It cannot be deleted.
+    """
+    with writing("the folder of a reproduction", folder, "choose another with --output"):
+        discard(folder)
+        if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
 
 
 def _parts(

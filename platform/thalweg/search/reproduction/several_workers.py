@@ -6,18 +6,20 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from thalweg.errors import ResourceError
+from thalweg.lanes.interruption import Ended
 from thalweg.search.reproduction.circumstances import WORKERS
 from thalweg.search.reproduction.original import Original
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-RANK = "RANK"
-"""Variable that each worker of a group has."""
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_S = 10  # to clean up in, before a worker is killed
 
 
 def workers_of(original: Original) -> int:
@@ -26,13 +28,11 @@ def workers_of(original: Original) -> int:
     return known[0] if known else original.num_workers
 
 
-def is_worker() -> bool:
-    """Returns whether this process is one of a group that a launcher started."""
-    return RANK in os.environ
-
-
 def launch(num_workers: int, words: Sequence[str]) -> int:
     """Runs ``thalweg WORDS`` in as many processes as workers, which form a group; returns the exit code.
+
+    Ctrl-C and other signals that end this process end the workers first, which clean up; those that do not within
+    seconds are killed.
 
     Args:
         num_workers: Number of processes.
@@ -40,26 +40,32 @@ def launch(num_workers: int, words: Sequence[str]) -> int:
 
     Raises:
         ResourceError: A worker was ended from outside.
+        KeyboardInterrupt: A signal ended this process; `Ended` for another one than that of Ctrl-C.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # it logs that a command says no
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=num_workers,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-    )
+    _quiet()
+    came: list[int] = []
     try:
-        with _alike():
+        with _alike(), _raising_once(came), tempfile.TemporaryDirectory(prefix="thalweg-workers-") as logs:
+            config = LaunchConfig(
+                min_nodes=1,
+                max_nodes=1,
+                nproc_per_node=num_workers,
+                run_id=uuid.uuid4().hex,
+                rdzv_backend="c10d",
+                rdzv_endpoint="localhost:0",
+                max_restarts=0,
+                logs_specs=DefaultLogsSpecs(log_dir=logs),
+                signals_to_handle="SIGQUIT",  # the others are handled here
+                shutdown_timeout=_PATIENCE_S,
+            )
             elastic_launch(config, sys.executable)("-P", "-m", "thalweg", *words)
-    except SignalException as stopped:  # Ctrl-C, which has ended the workers
-        return 128 + int(stopped.sigval)
+    except SignalException as error:
+        number = came[0] if came else int(error.sigval)
+        raise (KeyboardInterrupt if number == signal.SIGINT else Ended(number)) from None
     except ChildFailedError as error:
         every = [failure.exitcode for failure in error.failures.values()]
         # The launcher ends the others, some of which say so by their exit code.
@@ -73,11 +79,18 @@ def launch(num_workers: int, words: Sequence[str]) -> int:
     return 0
 
 
+def _quiet() -> None:
+    """Silences torch's launcher, which logs that a command says no or was stopped; its loggers have own levels."""
+    for name in list(logging.root.manager.loggerDict):
+        if f"{name}.".startswith("torch.distributed."):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 @contextmanager
 def _alike() -> Iterator[None]:
     """Lets processes that start meanwhile import the same code with as many threads as this one, as torchrun does."""
     before = dict(os.environ)
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in (*_ENDING, signal.SIGQUIT)}
     there = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     here = [path for path in sys.path if path and Path(path).is_dir()]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*filter(None, there), *here]))
@@ -89,3 +102,23 @@ def _alike() -> Iterator[None]:
         os.environ.update(before)
         for number, handler in handlers.items():  # torch's launcher leaves its own
             signal.signal(number, handler)
+
+
+@contextmanager
+def _raising_once(came: list[int]) -> Iterator[None]:
+    """Raises torch's exception at the first signal that ends this process, and notes those that come.
+
+    Later ones are ignored, else a second Ctrl-C would leave workers behind. All are passed on as SIGTERM, after which a
+    worker cleans up undisturbed. Signals that are ignored, as under `nohup`, stay so.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    def end(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) == 1:
+            raise SignalException(f"got signal {number}", sigval=signal.SIGTERM)
+
+    for number in _ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
+    yield

@@ -85,6 +85,16 @@ def test_options_of_a_parameter_run_as_their_best_trials(make: Make) -> None:
     ]
 
 
+def test_options_that_are_numbers_are_named_with_as_few_digits_as_tell_them_apart(
+    make_trial: Callable[..., TrialRecord], make_record: Callable[..., StudyRecord]
+) -> None:
+    config = Toy().model_dump(mode="json")
+    lrs = (0.3 - 0.27, 0.01, 0.0100001)
+    trials = [make_trial(n, n / 10, params={"lr": lr}, config=config) for n, lr in enumerate(lrs)]
+    found = contenders(make_record(*trials, mode="min"), by="lr")
+    assert [one.label for one in found] == ["lr=0.03", "lr=0.01", "lr=0.0100001"]
+
+
 def test_what_has_no_rival_or_too_many_is_refused(make: Make) -> None:
     with pytest.raises(StudyError, match="got none in 'rivers'"):
         contenders(make((4, None)))

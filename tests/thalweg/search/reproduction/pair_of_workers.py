@@ -17,15 +17,13 @@ from thalweg.training.messages import Report
 from thalweg.training.process_group import join
 from thalweg.training.session import DataCache
 
-PARAMS = {"trouble": "none", "lr": 1e-2, "width": 8}
+PARAMS = {"lr": 1e-2}
 
 
 def main() -> None:
     """Trains on this worker; the first one writes the study."""
     output = Path(sys.argv[1])
-    space = load_space("spaces.toys").with_settings(
-        first_trials=(PARAMS,), num_trials=1, samples=128, num_evaluations=4, scheduler="none", num_workers=2
-    )
+    space = load_space("spaces.waiting")
     group = join()
     single = choose(space, PARAMS, output=output, root=output)
     reports: list[Report] = []

@@ -1,0 +1,43 @@
+"""What a command says when it ends badly: once, although several workers of a group may run it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+_ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
+
+
+def say_error(text: str) -> None:
+    """Prints an error that a user can mend.
+
+    Workers that end for the same reason say so once on each machine. A reason that differs from that of the first one
+    names its worker.
+    """
+    folder = _shared_folder()
+    if folder is None:
+        print(f"error: {text}", file=sys.stderr)
+        return
+    is_first = _claim(folder / "first.said")
+    if _claim(folder / f"{hashlib.sha256(text.encode()).hexdigest()}.said"):
+        whose = "" if is_first else f" of worker {os.environ.get('RANK')}"
+        print(f"error{whose}: {text}", file=sys.stderr)
+
+
+def _shared_folder() -> Path | None:
+    """Returns the folder that the workers of a launcher of torch share on a machine; None without one."""
+    file = Path(os.environ.get(_ERROR_FILE) or os.devnull)  # FOLDER/RANK/error.json; torchrun may have none
+    return file.parent.parent if file.name == "error.json" else None
+
+
+def _claim(file: Path) -> bool:
+    """Returns whether this worker is the first to make a file; True, too, if it cannot be made."""
+    with suppress(FileNotFoundError, PermissionError):
+        try:
+            file.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+    return True
