@@ -125,7 +125,8 @@ class FrozenScorer:
 class Stretch:
     """Moves predictions to a common mean and spreads the samples as far as places or classes lie apart.
 
-    It is the same linear map for all samples: predictions that are equal stay equal.
+    It is the same linear map for all samples: predictions that are equal stay equal. What is the same for all samples,
+    such as the score of a class that is never to be predicted, is left as it is.
 
     Args:
         outputs: Predictions of all batches; without any, nothing is changed.
@@ -139,10 +140,9 @@ class Stretch:
                 continue
             if len({each.shape[1:] for each in values}) == 1:
                 whole = torch.cat(values).double()
-                mean, centre = whole.mean(0), whole.mean()
-                apart, along = (whole - mean).square().mean().sqrt(), (whole - centre).square().mean().sqrt()
-                if torch.isfinite(apart) and apart > 0:
-                    self._maps[name] = mean, centre, along / apart
+                mean, varies = whole.mean(0), (whole != whole[0]).any(0)
+                if varies.any() and torch.isfinite(whole[:, varies]).all():
+                    self._maps[name] = mean, varies, _spread_of(whole[:, varies])
 
     def __call__(self, outputs: Outputs) -> Outputs:
         """Returns stretched predictions, those of integers as they are."""
@@ -151,8 +151,18 @@ class Stretch:
     def _mapped(self, name: str, values: Tensor) -> Tensor:
         if name not in self._maps or values.shape[1:] != self._maps[name][0].shape:
             return values
-        mean, centre, factor = self._maps[name]
-        return (centre + (values.double() - mean) * factor).to(values.dtype)
+        mean, varies, (centre, factor) = self._maps[name]
+        return torch.where(varies, centre + (values.double() - mean) * factor, values).to(values.dtype)
+
+
+def _spread_of(values: Tensor) -> Tensor:
+    """Returns the mean of values, and how much farther apart places or classes lie than samples; shape (2,).
+
+    Args:
+        values: Shape (samples, places or classes).
+    """
+    apart = (values - values.mean(0)).square().mean().sqrt()
+    return torch.stack([values.mean(), (values - values.mean()).square().mean().sqrt() / apart])
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch import nn
 from families.knots.config import PRESETS, Knots
 from families.knots.task import Error, Forgiving, KnotsTask, Rope
 from thalweg.contract import Batch, Indices, Measure, Outputs, SplitName, State
-from thalweg.search.checks.comparability import judge_comparability
+from thalweg.search.checks.comparability import Stretch, judge_comparability
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.study import Trial
@@ -176,3 +176,19 @@ def test_an_objective_that_is_not_finite_without_training_is_told(patch: Patch, 
     patch("predict", lambda task, model, batch: {"target": model(batch) * float("nan")})
     (warning,) = judged(examine).warnings
     assert warning.startswith("mse is not finite for models with random weights of ")
+
+
+def test_a_stretch_spreads_samples_as_far_as_classes_lie_apart_and_keeps_what_is_constant() -> None:
+    values = torch.tensor([[0.1, 2.0, -1e9], [0.2, 2.2, -1e9], [0.1, 2.0, -1e9]])
+    given = {"logits": values, "calls": torch.tensor([1, 2, 3])}
+    stretched = Stretch([given])(given)
+    found = stretched["logits"]
+    assert torch.equal(stretched["calls"], given["calls"])
+    assert torch.equal(found[:, 2], values[:, 2])
+    assert torch.equal(found[0], found[2])
+    free, before = found[:, :2], values[:, :2]
+    torch.testing.assert_close(free.mean(0), before.mean().expand(2), rtol=1e-4, atol=1e-4)
+    spread = (free - free.mean(0)).square().mean().sqrt()
+    torch.testing.assert_close(spread, (before - before.mean()).square().mean().sqrt(), rtol=1e-4, atol=1e-4)
+    assert Stretch(())(given) is not given
+    assert torch.equal(Stretch(())(given)["logits"], values)
