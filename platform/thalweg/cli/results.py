@@ -83,7 +83,8 @@ def best(
     if test:
         from thalweg.analysis.verdict import sealed_split
 
-        read = sealed_split.log_reading(directory, typed_command(), "the best trial")
+        log = sealed_split.log_folder(record, directory)
+        read = sealed_split.log_reading(log, typed_command(), f"the best trial of {study}")
         found = held_out.evaluate_best(record, data, at)
         best_view.show_held_out(record, found, console)
         tell(held_out.track(record, found, directory, uri))
