@@ -12,7 +12,7 @@ trial for values, or a grid for the values of one of its cells::
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
@@ -313,23 +313,23 @@ class Study(Knobs):
     It gives `first_trials` and `num_trials`, and takes the sampler `random` and no scheduler unless others are named.
     """
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _implied(cls, settings: Any) -> Any:
-        """Takes trials, sampler and scheduler from a grid, so that records hold the trials themselves."""
+    def _implied(cls, settings: Any, made: Callable[[Any], Self]) -> Self:
+        """Takes trials, sampler and scheduler from a grid; else what is not named stays unset, as a default."""
         if not isinstance(settings, dict):
-            return settings
+            return made(settings)
         settings = _with_population(settings)
         if not isinstance(settings.get("grid"), Grid):
-            return _paired(settings)
+            study = made(_paired(settings))
+            study.model_fields_set.difference_update({"sampler", "scheduler"} - settings.keys())
+            return study
         for name in ("first_trials", "num_trials"):
             if name in settings:
                 raise ValueError(f"{name} must be left out if grid gives it, got {settings[name]}")
         cells = settings["grid"].cells
-        return {"sampler": "random", "scheduler": "none", **settings} | {
-            "first_trials": cells,
-            "num_trials": len(cells),
-        }
+        own = {"first_trials": cells, "num_trials": len(cells)}
+        return made({"sampler": "random", "scheduler": "none", **settings} | own)
 
     @field_validator("first_trials", mode="before")
     @classmethod

@@ -81,13 +81,13 @@ def best(
         for sentence in pictures_of_best(record, directory, uri, data):
             tell(sentence)
     if test:
-        from thalweg.analysis.verdict import sealed_split
+        from thalweg.analysis.verdict.sealed_split import log_folder, log_reading, told
 
-        read = sealed_split.log_reading(directory, typed_command(), "the best trial")
+        read = log_reading(log_folder(record, directory), typed_command(), f"the best trial of {study}")
         found = held_out.evaluate_best(record, data, at)
         best_view.show_held_out(record, found, console)
         tell(held_out.track(record, found, directory, uri))
-        tell(sealed_split.told(read))
+        tell(told(read))
 
 
 def lineage(

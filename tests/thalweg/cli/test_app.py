@@ -432,6 +432,28 @@ def test_the_best_trial_is_reported_on_the_split_that_selected_nothing(
 
 
 @pytest.mark.usefixtures("untracked")
+def test_reading_the_split_test_for_a_confirmation_is_logged_for_what_it_confirms(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thalweg.analysis import studies
+    from thalweg.analysis.verdict.sealed_split import readings
+
+    complete_study(tmp_path, "toys.confirm")
+    find = studies.find
+
+    def confirming(*given: Any) -> Any:
+        found = find(*given)
+        return replace(found, definition={**found.definition, "confirms": "toys"})
+
+    monkeypatch.setattr(studies, "find", confirming)
+    result = run("best", "toys.confirm", "--test", "--tracking-uri", f"sqlite:///{tmp_path}/m.db")
+    assert result.exit_code == 2, result.output  # no checkpoint was written
+    (read,) = readings(tmp_path / "thalweg_runs" / "toys")
+    assert read.what == "the best trial of toys.confirm"
+    assert not readings(tmp_path / "thalweg_runs" / "toys.confirm")
+
+
+@pytest.mark.usefixtures("untracked")
 @pytest.mark.parametrize("flags", [(), ("--no-pictures",)])
 def test_a_search_ends_with_pictures_unless_told_otherwise(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]

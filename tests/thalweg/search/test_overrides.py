@@ -97,7 +97,9 @@ def test_a_budget_below_a_batch_is_refused(make_space: Callable[..., Space]) -> 
 def test_rungs_and_evaluations_of_another_budget_are_told(make_space: Callable[..., Space]) -> None:
     told: list[str] = []
     overridden(make_space(), samples=80, tell=told.append)
-    assert told == ["80 samples for each trial in place of the space's 800: 5 evaluations, rungs at 16, 32"]
+    assert told == [
+        "80 samples for each trial in place of the space's 800: 5 evaluations, rungs at 16, 32, 48, 64"
+    ]
 
 
 def test_a_study_keeps_its_data_set_and_its_budget(

@@ -121,7 +121,7 @@ def look_by_look(
         words = np.where(fell, _UNSTABLE, words)
         rejected |= stable & found.rejected
         mean, low, high = (
-            np.where(stable, new, np.where(still, np.nan, old))
+            np.where(fell, np.nan, np.where(stable, new, np.where(still, np.nan, old)))
             for new, old in ((found.mean, mean), (found.low, low), (found.high, high))
         )
         seeds = np.where(still, num_seeds, seeds)

@@ -52,6 +52,12 @@ def readings(directory: Path) -> list[Reading]:
         ) from None
 
 
+def log_folder(record: StudyRecord, directory: Path) -> Path:
+    """Returns the folder that logs readings for a study: of a confirmation, that of the study that it confirms."""
+    confirms = record.definition.get("confirms")
+    return directory.parent / str(confirms) if confirms else directory
+
+
 def log_reading(directory: Path, command: str, what: str) -> list[Reading]:
     """Logs a reading before it begins, and returns all readings for the study.
 
@@ -65,11 +71,13 @@ def log_reading(directory: Path, command: str, what: str) -> list[Reading]:
     """
     file = StudyFolder(directory).test_readings
     way_out = "free space; nothing was read"
-    with writing("the log of readings", file, way_out), locked(file.with_suffix(".lock"), temporary=True):
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        known = [*readings(directory), Reading(now, command, what)]
-        with atomic_file(file) as draft:
-            draft.write_text(json.dumps([asdict(each) for each in known], indent=1), encoding="utf-8")
+    with writing("the log of readings", file, way_out):
+        directory.mkdir(parents=True, exist_ok=True)  # a study in a database may have run elsewhere
+        with locked(file.with_suffix(".lock"), temporary=True):
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            known = [*readings(directory), Reading(now, command, what)]
+            with atomic_file(file) as draft:
+                draft.write_text(json.dumps([asdict(each) for each in known], indent=1), encoding="utf-8")
     return known
 
 

@@ -190,12 +190,16 @@ def _baseline(record: StudyRecord, config_type: type[FamilyConfig]) -> Contender
     """Returns the baseline configuration: the study's first trial if it named one, else the preset that it varied."""
     first = record.definition.get("study", {}).get("first_trials") or ()
     if first:
-        wanted = json.dumps(first[0], sort_keys=True)
+        wanted = _as_stored(first[0])
         for trial in record.trials:
-            own = {name: trial.params.get(name) for name in first[0]}
-            if trial.config and json.dumps(own, sort_keys=True) == wanted:
+            if trial.config and _as_stored({name: trial.params.get(name) for name in wanted}) == wanted:
                 return _of_trial(trial, "baseline")
     return _preset(record, config_type)
+
+
+def _as_stored(params: Mapping[str, Any]) -> Any:
+    """Returns parameters with lists for tuples; 1 and 1.0 are equal in them, as they are to a trial."""
+    return json.loads(json.dumps(dict(params)))
 
 
 def _preset(record: StudyRecord, config_type: type[FamilyConfig]) -> Contender | None:

@@ -69,7 +69,9 @@ def as_begun(space: Space, study: optuna.Study) -> Space:
     """
     stored = study.user_attrs.get(DEFINITION, {}).get("study", {})
     _check_population(study, stored, space.study)
-    own = space.study.model_fields_set
+    own = set(space.study.model_fields_set)
+    if space.study.also or space.study.soft_ranking:  # these choose a scheduler, too
+        own.add("scheduler")
     kept = {name: stored[name] for name in _SEARCH if name in stored and name not in own}
     if "lessons" not in own:
         kept["lessons"] = lessons_of(stored)

@@ -113,6 +113,7 @@ def test_a_champion_that_failed_beats_nobody_even_if_it_did_before() -> None:
     scores[0, 4] = np.nan
     found = look_by_look(scores, PLAN, matters=0.001)
     assert (words(found), found.seeds.tolist()) == (["unstable", "unstable"], [3, 5])
+    assert np.isnan([found.mean, found.low, found.high]).all()  # no mean leaves the failed run out
 
 
 def test_runs_that_nobody_needs_any_more_are_no_failures() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,14 @@ from families.toy.task import ToyTask
 from thalweg.analysis.declared import family_of
 from thalweg.analysis.verdict import kept_units
 from thalweg.analysis.verdict.confirmed import judge
-from thalweg.analysis.verdict.sealed_split import judged_before, log_reading, readings, told
+from thalweg.analysis.verdict.sealed_split import (
+    judged_before,
+    log_folder,
+    log_reading,
+    on_test,
+    readings,
+    told,
+)
 from thalweg.contract import Batch, Measure, Metric, Outputs, State
 from thalweg.errors import StudyError
 from thalweg.per_unit import PerUnit
@@ -81,6 +89,66 @@ def test_a_verdict_on_test_is_over_its_own_places_and_years_too(
     assert [(one.unit, one.num_blocks, one.word) for one in rival.over_units] == [("place", 8, "cannot tell")]
     assert rival.over_units[0].difference == pytest.approx(0.25)
     assert [one.word for one in zero.over_units] == ["beats"]
+
+
+@pytest.mark.slow
+def test_a_run_is_read_once_and_each_reading_is_logged_before_it(
+    make_trial: Callable[..., TrialRecord],
+    make_record: Callable[..., StudyRecord],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from thalweg.training import hold_out
+
+    confirmation, searched = tmp_path / "rivers.confirm", tmp_path / "rivers"
+    confirmation.mkdir()
+    names, read = ("trial 1", "trial 2"), list[str]()
+
+    def evaluate(folder: Path, root: Path, *, name: str, **kept: object) -> hold_out.HeldOut:
+        assert len(readings(searched)) == 1 + (len(read) > 3)
+        if len(read) == 3:
+            read.append("killed")
+            raise KeyboardInterrupt
+        read.append(name)
+        test = {} if name == trial_name(4) else {"skill": 0.1 * len(read)}
+        baselines = {"zero": {"skill": 0.0}}
+        return hold_out.HeldOut(samples=800, val={}, test=test, baselines=baselines)
+
+    monkeypatch.setattr(hold_out, "evaluate", evaluate)
+    contenders = [
+        Contender(name=n, role="rival" if p else "champion", config={}) for p, n in enumerate(names)
+    ]
+    plan = Confirmation(study="rivers", contenders=tuple(contenders), seeds=(0, 1, 2))
+    runs = [(name, seed) for name in names for seed in range(3)]
+    trials = [
+        make_trial(number, 0.5, params={"configuration": name, "seed": seed})
+        for number, (name, seed) in enumerate(runs)
+    ]
+    record, search = make_record(*trials), make_record()
+    found = judge(plan, record, search)
+
+    def once() -> list[str]:
+        at_test = on_test(
+            found, record, search, (confirmation, searched), tmp_path, "thalweg", lambda _: None
+        )
+        return [one.word for one in at_test.findings]
+
+    with pytest.raises(KeyboardInterrupt):
+        once()
+    assert once()[0] == "unstable"  # the split gives one run no value: no mean leaves it out
+    assert once()[0] == "unstable" and len(readings(searched)) == 2
+    assert read == [*(trial_name(n) for n in range(3)), "killed", *(trial_name(n) for n in range(3, 6))]
+    assert not readings(confirmation)
+
+
+def test_the_log_is_that_of_the_study_that_was_searched(
+    make_record: Callable[..., StudyRecord], tmp_path: Path
+) -> None:
+    """`thalweg best rivers.confirm --test` reads the split for `rivers`, too."""
+    search = make_record()
+    own = replace(search, name="rivers.confirm", definition={**search.definition, "confirms": "rivers"})
+    assert log_folder(own, tmp_path / "rivers.confirm") == tmp_path / "rivers"
+    assert log_folder(search, tmp_path / "rivers") == tmp_path / "rivers"
 
 
 def test_a_second_reading_is_told_for_ever_after(tmp_path: Path) -> None:

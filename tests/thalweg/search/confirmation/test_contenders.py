@@ -56,6 +56,19 @@ def test_a_first_trial_that_was_stopped_is_the_baseline_configuration_without_a_
     assert num_stopped(record) == 1
 
 
+def test_a_first_trial_is_found_though_its_numbers_are_spelt_otherwise(make: Make) -> None:
+    """A trial holds 4.0 of a parameter that is a number, where its space says 4, and a tuple as a list."""
+    record = make((4, 0.1), (8, 0.9), (9, 0.7), (10, 0.6), first=({"width": 4},))
+    trials = tuple(
+        replace(trial, params={"width": float(trial.params["width"]), "bands": ("red", "blue")})
+        for trial in record.trials
+    )
+    assert names(replace(record, trials=trials))[-1] == ("trial 0", "baseline")
+    first = {"first_trials": [{"width": 4, "bands": ["red", "blue"]}]}
+    both = replace(record, trials=trials, definition={**record.definition, "study": first})
+    assert names(both)[-1] == ("trial 0", "baseline")
+
+
 def test_without_first_trials_the_closest_preset_is_the_baseline_configuration(make: Make) -> None:
     found = contenders(make((5, 0.1), (6, 0.9), (7, 0.7), (9, 0.8)))[-1]
     name = found.name.removeprefix("preset ")

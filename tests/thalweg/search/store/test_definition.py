@@ -55,6 +55,19 @@ def test_a_search_that_the_space_names_is_heard(make_space: Make, open_ledger: O
     assert (again.space.study.sampler, again.space.study.num_trials) == ("gp_tpe", 3)
 
 
+def test_what_asks_for_a_scheduler_changes_it_in_a_study_under_way(
+    make_space: Make, open_ledger: Open
+) -> None:
+    """Its space names none; further objectives take none, and soft ranking one of ranks."""
+    run_trials(open_ledger(make_space()), 1, close=True)
+    ledger = open_ledger(make_space(soft_ranking=True))
+    assert (ledger.space.study.sampler, ledger.space.study.scheduler) == ("curves", "guarded_halving")
+    ledger.close()
+    ledger = open_ledger(make_space(also={"cost/num_parameters": "min"}))
+    assert (ledger.space.study.sampler, ledger.space.study.scheduler) == ("curves", "none")
+    run_trials(ledger, 1)
+
+
 def test_a_study_of_an_earlier_version_proposes_what_it_would_have(
     make_space: Make, open_ledger: Open
 ) -> None:

@@ -139,7 +139,7 @@ class Seen:
     def __init__(self, curves: Sequence[LearningCurve]) -> None:
         self.curves = tuple(curves)
         self.encoding = UnitCube(curve.trial for curve in self.curves)
-        self.points = self.encoding.points([curve.trial.params for curve in self.curves])
+        self.points = self.encoding.points(curve.trial for curve in self.curves)
         seen = [curve for curve in self.curves if curve.points]
         ended = [curve for curve in seen if not curve.is_running]
         # Of trials that ended, so that what still runs changes no scale, and no fit with it.

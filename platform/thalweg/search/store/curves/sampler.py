@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from thalweg.search.store.curves.acquisition import propose
 from thalweg.search.store.curves.observed import Seen, curves_of
+from thalweg.search.store.curves.unit_cube import value_at
 from thalweg.search.store.learning.delegating import Asked, DelegatingSampler
 
 
@@ -33,6 +34,7 @@ class CurveSampler(DelegatingSampler):
         self._samples = samples
         self._seed = seed
         self._num_startup_trials = num_startup_trials
+        self._shares: dict[str, float] = {}
 
     def enter(self, study: optuna.Study, trial: FrozenTrial) -> Asked:
         """Returns the other sampler, which answers for single parameters."""
@@ -41,9 +43,11 @@ class CurveSampler(DelegatingSampler):
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Returns all parameters that earlier trials had; none before it proposes."""
+        """Returns all parameters that earlier trials had, if their ranges are known; none before it proposes."""
         seen = self._seen(study, trial)
-        return {} if seen is None else dict(seen.encoding.kinds)
+        if seen is None:
+            return {}
+        return {name: kind for name, kind in seen.encoding.kinds.items() if name not in seen.encoding.moving}
 
     def _seen(self, study: optuna.Study, trial: FrozenTrial) -> Seen | None:
         if trial.number < self._num_startup_trials:
@@ -70,4 +74,18 @@ class CurveSampler(DelegatingSampler):
             best = float(means.min())
         known = seen.points[np.argsort(means, kind="stable")]
         found = propose(process, seen.encoding, best, known, np.random.default_rng(self._seed))
+        self._shares = seen.encoding.shares(found.point)
         return seen.encoding.params(found.point)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Proposes a parameter by itself: what was found, if its range had to be known, else what is drawn."""
+        share = self._shares.get(param_name)
+        if share is None:
+            return super().sample_independent(study, trial, param_name, param_distribution)
+        return value_at(param_distribution, share)

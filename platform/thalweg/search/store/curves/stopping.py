@@ -61,13 +61,16 @@ class ExpectedImprovement(BasePruner):
         if place < NUM_WHOLE or _too_few_whole(ends):
             return False
         shown = [trial if each.number == trial.number else each for each in ends]
-        return self._stops(Seen(curves_of(shown, study.direction, self._samples)), trial, place)
+        curves = curves_of(shown, study.direction, self._samples)
+        return bool(curves) and self._stops(Seen(curves), trial, place)
 
     def _stops(self, seen: Seen, trial: FrozenTrial, place: int) -> bool:
+        if not seen.encoding.kinds:  # nothing is searched, so that a new trial would be the same
+            return False
         process = seen.process()
         means, deviations = process.ends(seen.features)
         best = seen.incumbent(means, without=trial.number)
-        if best is None or not seen.encoding.kinds:
+        if best is None:
             return False
         assert trial.last_step is not None
         is_own = np.array([curve.trial.number == trial.number for curve in seen.curves])

@@ -40,7 +40,8 @@ class UnitCube:
     """Points of the parameters that some trials have.
 
     A point has a coordinate in [0, 1] per parameter, in the order of `kinds`. Numbers lie evenly in their range, or in
-    its logarithm; choice k of m lies at (k + 1/2) / m.
+    its logarithm; choice k of m lies at (k + 1/2) / m. If the range hangs on other parameters, it is that of the trial:
+    no point then stands for a number that its trial cannot have.
 
     Args:
         trials: Trials with parameters.
@@ -49,6 +50,7 @@ class UnitCube:
     def __init__(self, trials: Iterable[FrozenTrial]) -> None:
         trials = tuple(trials)
         self.kinds = {name: kind for name, kind in _kinds(trials).items() if not kind.single()}
+        self.moving = {name for name in self.kinds if _moves(name, trials)}
         self.conditions = _conditions([trial.params for trial in trials], self.kinds)
         self.owners = tuple(
             index
@@ -63,25 +65,31 @@ class UnitCube:
             [isinstance(kind, CategoricalDistribution) for kind in self.kinds.values()], dtype=bool
         )
 
-    def points(self, param_sets: Sequence[Mapping[str, Any]]) -> Array:
-        """Returns the points of parameter sets; shape (sets, parameters)."""
+    def points(self, trials: Iterable[FrozenTrial]) -> Array:
+        """Returns the points of trials; shape (trials, parameters)."""
         rows = [
             [
-                _coordinate(kind, params[name]) if name in params else _INACTIVE
+                _coordinate(trial.distributions[name] if name in self.moving else kind, trial.params[name])
+                if name in trial.params
+                else _INACTIVE
                 for name, kind in self.kinds.items()
             ]
-            for params in param_sets
+            for trial in trials
         ]
         return np.array(rows, dtype=float).reshape(len(rows), len(self.kinds))
 
     def params(self, point: Array) -> dict[str, Any]:
-        """Returns the parameters of a point that are active there."""
+        """Returns the parameters of a point that are active there, without those whose ranges are not known yet."""
         active = self._active(point[None])
         return {
-            name: _value(kind, float(point[index]))
+            name: value_at(kind, float(point[index]))
             for index, (name, kind) in enumerate(self.kinds.items())
-            if active[name][0]
+            if active[name][0] and name not in self.moving
         }
+
+    def shares(self, point: Array) -> dict[str, float]:
+        """Returns where parameters whose ranges hang on others lie in them, as a share, by name."""
+        return {name: float(point[index]) for index, name in enumerate(self.kinds) if name in self.moving}
 
     def features(self, points: Array) -> Array:
         """Returns what distances are measured by; shape (points, features), each of the parameter in `owners`.
@@ -97,7 +105,7 @@ class UnitCube:
                 one_hot = np.eye(len(kind.choices))[_choice(kind, column)] / math.sqrt(2)
                 columns.append(np.where(active[name][:, None], one_hot, 0.0))
             else:
-                rounded = _rounded(kind, column)
+                rounded = column if name in self.moving else _rounded(kind, column)
                 columns.append(np.where(active[name], rounded, _INACTIVE)[:, None])
         return np.concatenate(columns, axis=1)
 
@@ -116,6 +124,12 @@ class UnitCube:
             chosen = _choice(parent, points[:, names.index(condition.parent)])
             found[name] = found[condition.parent] & holds[chosen]
         return found
+
+
+def _moves(name: str, trials: Sequence[FrozenTrial]) -> bool:
+    """Returns whether the range of a number differs between trials."""
+    found = [trial.distributions[name] for trial in trials if name in trial.distributions]
+    return any(kind != found[0] for kind in found) and not isinstance(found[0], CategoricalDistribution)
 
 
 def _kinds(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
@@ -174,6 +188,8 @@ def _coordinate(kind: BaseDistribution, value: Any) -> float:
         return (kind.choices.index(value) + 0.5) / len(kind.choices)
     low, high = _ends(kind)
     assert isinstance(kind, FloatDistribution | IntDistribution)
+    if kind.single():
+        return _INACTIVE
     return ((math.log(value) if kind.log else float(value)) - low) / (high - low)
 
 
@@ -182,7 +198,7 @@ def _choice(kind: CategoricalDistribution, column: Array) -> Indices:
     return np.clip(column * size, 0, size - 1).astype(np.int64)
 
 
-def _value(kind: BaseDistribution, coordinate: float) -> Any:
+def value_at(kind: BaseDistribution, coordinate: float) -> Any:
     """Returns the value of a parameter at a coordinate."""
     at = np.array([coordinate])
     if isinstance(kind, CategoricalDistribution):

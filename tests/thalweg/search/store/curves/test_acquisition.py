@@ -57,7 +57,7 @@ def test_the_best_point_is_found_among_numbers_and_choices() -> None:
         for x, kind in cells
     ]
     encoding = UnitCube(trials)
-    points = encoding.points([trial.params for trial in trials])
+    points = encoding.points(trials)
     losses = np.array([4 * (x - 0.62) ** 2 + {"a": 0.5, "b": 0.0, "c": 0.8}[kind] for x, kind in cells])
     process = CurveProcess(encoding.owners)
     seen = Observations(encoding.features(points), np.arange(21), np.ones(21), losses - losses.mean())

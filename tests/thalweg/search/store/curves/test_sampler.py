@@ -59,6 +59,20 @@ def test_its_trials_lie_where_the_valley_is_low(mode: str, sign: float) -> None:
     assert sorted(ends(study)[-6:])[2] < 0.1  # random ones would be at 0.9 on average
 
 
+def within(trial: BaseTrial) -> float:
+    width = trial.suggest_int("width", 1, 64)
+    return abs(width - 20) + 2.0 * abs(trial.suggest_int("depth", 1, width) - 5)
+
+
+@pytest.mark.slow
+def test_it_searches_a_range_that_hangs_on_another_parameter() -> None:
+    """What no trial can have would stay promising for ever: the same few widths again and again."""
+    study = searched(within, 20)
+    tried = [(trial.params["width"], trial.params["depth"]) for trial in study.trials]
+    assert len(set(tried)) == 20
+    assert sorted(ends(study, within)[-8:])[3] < 15  # random ones would be at 44 on average
+
+
 @pytest.mark.slow
 def test_it_searches_the_branch_that_is_better() -> None:
     study = searched(branches, 20)

@@ -113,6 +113,18 @@ def test_trials_on_other_lanes_are_stopped_while_those_run_that_are_sure_to_end(
     assert not any(trial.should_prune() for trial in sure)
 
 
+@pytest.mark.parametrize("choices", [(), (1,)])
+def test_none_is_stopped_where_nothing_is_searched(choices: tuple[int, ...]) -> None:
+    """A space may ask nothing, or only what has a single choice: then a new trial would be the same."""
+    study = optuna.create_study(pruner=ExpectedImprovement(RUNGS, 800, seed=0))
+    for number in range(4):
+        trial = study.ask({"x": optuna.distributions.CategoricalDistribution(choices)} if choices else {})
+        for samples in EVALUATIONS:
+            trial.report(falls(0.1 * number, 1 - samples / 800), samples)
+            assert not trial.should_prune()
+        study.tell(trial, 0.1 * number)
+
+
 def test_none_is_stopped_before_it_is_judged() -> None:
     stopped = run(BAD_LATER, falls, judged_from=500)
     assert stopped

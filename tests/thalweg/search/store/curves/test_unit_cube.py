@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, create_trial
 
-from thalweg.search.store.curves.unit_cube import Condition, UnitCube
+from thalweg.search.store.curves.unit_cube import Condition, UnitCube, value_at
 
 KINDS: dict[str, BaseDistribution] = {
     "lr": FloatDistribution(1e-5, 1e-1, log=True),
@@ -49,7 +49,7 @@ def branches() -> UnitCube:
 @given(VALUES)
 def test_a_point_gives_its_parameters_back(params: dict[str, Any]) -> None:
     encoding = UnitCube([trial_of(params)])
-    (point,) = encoding.points([params])
+    (point,) = encoding.points([trial_of(params)])
     assert ((point >= 0) & (point <= 1)).all()
     found = encoding.params(point)
     assert list(found) == list(params)
@@ -65,7 +65,9 @@ def test_any_point_gives_parameters_of_the_space_whose_features_are_its_own(valu
     params = encoding.params(point)
     for name, kind in KINDS.items():
         assert kind._contains(kind.to_internal_repr(params[name]))
-    assert encoding.features(encoding.points([params])) == pytest.approx(encoding.features(point[None]))
+    assert encoding.features(encoding.points([trial_of(params)])) == pytest.approx(
+        encoding.features(point[None])
+    )
 
 
 def kind_default(kind: BaseDistribution) -> Any:
@@ -74,12 +76,12 @@ def kind_default(kind: BaseDistribution) -> Any:
 
 def test_numbers_lie_evenly_in_their_scale() -> None:
     encoding = UnitCube([trial_of({"lr": 1e-3, "rate": 0.0})])
-    assert encoding.points([{"lr": 1e-3, "rate": 0.0}])[0] == pytest.approx([0.5, 0.25])
+    assert encoding.points([trial_of({"lr": 1e-3, "rate": 0.0})])[0] == pytest.approx([0.5, 0.25])
 
 
 def test_two_choices_differ_by_a_distance_of_one() -> None:
     encoding = UnitCube([trial_of({"fusion": "add"})])
-    one, other = encoding.features(encoding.points([{"fusion": "add"}, {"fusion": None}]))
+    one, other = encoding.features(encoding.points([trial_of({"fusion": "add"}), trial_of({"fusion": None})]))
     assert math.dist(one, other) == pytest.approx(1.0)
     assert encoding.owners == (0, 0, 0)
 
@@ -87,7 +89,9 @@ def test_two_choices_differ_by_a_distance_of_one() -> None:
 def test_what_a_parameter_hangs_on_is_found() -> None:
     encoding = branches()
     assert encoding.conditions == {"bend": Condition("kind", frozenset({"bent"}))}
-    plain, bent = encoding.points([{"kind": "plain"}, {"kind": "bent", "bend": 0.2}])
+    plain, bent = encoding.points(
+        [trial_of({"kind": "plain"}, BRANCH), trial_of({"kind": "bent", "bend": 0.2}, BRANCH)]
+    )
     assert encoding.params(plain) == {"kind": "plain"}
     assert encoding.params(bent) == {"kind": "bent", "bend": pytest.approx(0.2)}
 
@@ -107,10 +111,11 @@ def test_a_branch_in_a_branch_is_active_with_both() -> None:
         {"kind": "bent", "bend": 0.1, "inner": False},
         {"kind": "bent", "bend": 0.1, "inner": True, "deep": 0.5},
     ]
-    encoding = UnitCube([trial_of(params, kinds) for params in sets])
+    trials = [trial_of(params, kinds) for params in sets]
+    encoding = UnitCube(trials)
     assert encoding.conditions["deep"] == Condition("inner", frozenset({True}))
-    assert [encoding.params(point).keys() for point in encoding.points(sets)] == [s.keys() for s in sets]
-    nowhere = encoding.points([sets[2]])[0]
+    assert [encoding.params(point).keys() for point in encoding.points(trials)] == [s.keys() for s in sets]
+    nowhere = encoding.points([trials[2]])[0]
     nowhere[0] = 0.25  # plain, though inner says that it goes on
     assert encoding.params(nowhere) == {"kind": "plain"}
 
@@ -122,7 +127,7 @@ def test_a_parameter_that_no_choice_explains_counts_as_active() -> None:
     assert set(encoding.params(np.array([0.0, 0.3]))) == {"depth", "skip"}
 
 
-def test_ranges_that_differ_are_joined_and_single_values_left_out() -> None:
+def test_of_ranges_that_differ_a_point_holds_shares_and_single_values_are_left_out() -> None:
     narrow = create_trial(value=0.0, params={"x": 0.5}, distributions={"x": FloatDistribution(0, 1)})
     wide = create_trial(
         value=0.0,
@@ -130,5 +135,9 @@ def test_ranges_that_differ_are_joined_and_single_values_left_out() -> None:
         distributions={"x": FloatDistribution(0.5, 4), "only": CategoricalDistribution(("a",))},
     )
     encoding = UnitCube([narrow, wide])
-    assert encoding.kinds == {"x": FloatDistribution(0, 4)}
-    assert encoding.points([narrow.params, wide.params])[:, 0] == pytest.approx([0.125, 0.75])
+    assert encoding.kinds == {"x": FloatDistribution(0, 4)} and encoding.moving == {"x"}
+    points = encoding.points([narrow, wide])
+    assert points[:, 0] == pytest.approx([0.5, 2.5 / 3.5])
+    assert encoding.features(points) == pytest.approx(points)
+    assert encoding.params(points[0]) == {} and encoding.shares(points[0]) == {"x": 0.5}
+    assert value_at(IntDistribution(2, 4), 0.5) == 3

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from thalweg.search.store.early_stopping import make_pruner
 from thalweg.search.store.learning.soft_ranking import margin
-from thalweg.study import Study
+from thalweg.study import SchedulerName, Study
 
 POINTS = tuple(range(100, 1000, 100))
 
@@ -58,15 +58,14 @@ def test_no_margin_is_known_before_neighbours_were_evaluated() -> None:
 
 
 @pytest.mark.parametrize("scheduler", ["successive_halving", "promotion"])
-def test_a_trial_that_is_worse_by_less_than_the_noise_is_not_stopped(scheduler: str) -> None:
+def test_a_trial_that_is_worse_by_less_than_the_noise_is_not_stopped(scheduler: SchedulerName) -> None:
     ended = curves(0.05, 30)
     best = min(trial.intermediate_values[300] for trial in ended)
-    asked = Study(
-        metric="loss", mode="min", samples=900, num_evaluations=9, min_samples=300, reduction_factor=16
-    )
+    budget = {"samples": 900, "num_evaluations": 9, "min_samples": 300, "reduction_factor": 16}
+    asked = Study(metric="loss", mode="min", scheduler=scheduler, **budget)
     assert asked.rungs == (300,)
     for soft, behind, stops in [(False, 0.001, True), (True, 0.001, False), (True, 0.5, True)]:
-        settings = asked.vary(scheduler=scheduler, soft_ranking=soft)
+        settings = asked.vary(soft_ranking=soft)
         study = optuna.create_study(pruner=make_pruner(settings))
         study.add_trials(ended)
         trial = study.ask()
