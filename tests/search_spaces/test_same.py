@@ -78,8 +78,10 @@ def hashes(space: Space) -> list[str]:
         len(space.study.first_trials) == space.study.num_trials
     ):  # a grid: nobody draws in the order of questions
         questions = [sorted(asked) for asked in questions]
+    # Neither default is part of what a space says: a study goes on with those that it began with.
+    implied = {"sampler", "scheduler"} - space.study.model_fields_set
     return [
-        hashed(space.study.model_dump(mode="json", exclude_defaults=True)),
+        hashed(space.study.model_dump(mode="json", exclude_defaults=True, exclude=implied)),
         hashed(questions),
         hashed(configs),
     ]

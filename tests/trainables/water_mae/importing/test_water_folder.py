@@ -349,7 +349,7 @@ def test_all_that_is_wrong_is_told_at_once(country: Path, tmp_path: Path) -> Non
     fields.to_netcdf(country / "weather.nc", engine="h5netcdf")
     with pytest.raises(DataError, match="got 3 faults") as caught:
         read(country, tmp_path / "made")
-    for part in ("temperature in", "riverflow in", "row of attributes"):
+    for part in ("temperature in", "river_flow in", "row of attributes"):
         assert part in str(caught.value)
 
 
