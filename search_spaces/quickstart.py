@@ -6,9 +6,13 @@ First steps: a tiny model on a synthetic island, in minutes. Of the loss weights
 from thalweg.study import Study, Trial
 from trainables.water_mae.config import PRESETS, WaterMAE
 
-study = Study(metric="skill", mode="max", samples=4096, num_trials=18, num_evaluations=8, seed=1)
-
 WEIGHED = ("precipitation", "soil_moisture", "temperature", "evaporation")  # against a river flow of 1
+PRESET = {"image_mask_ratio": 0.4, "vector_mask_ratio": 0.4, "lr": 0.003, "batch_size": 8}
+PRESET |= {f"weight_{name}": 1.0 for name in WEIGHED}
+
+study = Study(
+    metric="skill", mode="max", samples=4096, num_trials=18, num_evaluations=8, first_trials=(PRESET,), seed=1
+)
 
 
 def space(trial: Trial) -> WaterMAE:

@@ -91,28 +91,6 @@ def test_one_in_six_runs_to_the_end_at_least() -> None:
     assert stopping.MOST_STOPPED == 6
 
 
-@pytest.mark.slow
-def test_trials_on_other_lanes_are_stopped_while_those_run_that_are_sure_to_end() -> None:
-    study = optuna.create_study(pruner=ExpectedImprovement(RUNGS, 800, seed=0))
-
-    def began(end: float) -> optuna.Trial:
-        study.enqueue_trial({"x": end})
-        trial = study.ask()
-        trial.suggest_float("x", -2, 2)
-        trial.report(falls(end, 7 / 8), 100)
-        return trial
-
-    sure = [began(end) for end in (0.1, 0.6)]
-    others = [began(1.5 + 0.01 * index) for index in range(13)]
-    stopped = []
-    for trial in others:
-        stopped.append(trial.should_prune())
-        if stopped[-1]:
-            study.tell(trial, state=TrialState.PRUNED)
-    assert stopped == 11 * [True] + 2 * [False]
-    assert not any(trial.should_prune() for trial in sure)
-
-
 @pytest.mark.parametrize("choices", [(), (1,)])
 def test_none_is_stopped_where_nothing_is_searched(choices: tuple[int, ...]) -> None:
     """A space may ask nothing, or only what has a single choice: then a new trial would be the same."""
