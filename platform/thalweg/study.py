@@ -263,7 +263,7 @@ class Study(Knobs):
     min_samples: int | None = Field(default=None, ge=1)
     """Samples at the first rung, the first evaluation at or above them; None takes samples / reduction_factor**2."""
     reduction_factor: int = Field(default=3, ge=2, le=16)
-    """One in this many trials passes a rung; the samples of successive rungs grow by the same factor."""
+    """One in this many trials passes a rung of halving; samples of its successive rungs grow by the same factor."""
     num_lanes: int | Literal["auto"] = Field(default="auto")
     """Trials that train at the same time; `auto` takes as many as fit on the cluster."""
     num_workers: int = Field(default=1, ge=1)

@@ -108,7 +108,7 @@ def _with_samples(
     study = with_budget(space.study, samples, configs)
     if samples == space.study.samples:
         return space
-    rungs = f", rungs at {', '.join(f'{rung:,}' for rung in study.rungs)}" if study.rungs else ""
+    rungs = f", rungs at {some(f'{rung:,}' for rung in study.rungs)}" if study.rungs else ""
     tell(
         f"{counted(samples, 'sample')} for each trial in place of the space's {space.study.samples:,}: "
         f"{counted(study.num_evaluations, 'evaluation')}{rungs}"

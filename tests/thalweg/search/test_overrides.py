@@ -100,6 +100,9 @@ def test_rungs_and_evaluations_of_another_budget_are_told(make_space: Callable[.
     assert told == [
         "80 samples for each trial in place of the space's 800: 5 evaluations, rungs at 16, 32, 48, 64"
     ]
+    told.clear()
+    overridden(make_space(num_evaluations=40), samples=640, tell=told.append)
+    assert told[0].endswith(": 40 evaluations, rungs at 80, 96, 112, 128, 144 and 30 more")
 
 
 def test_a_study_keeps_its_data_set_and_its_budget(

@@ -12,7 +12,7 @@ from typing import Any
 from thalweg.analysis.comparison import BestBaseline, Comparison
 from thalweg.analysis.declared import family_of
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
-from thalweg.errors import StudyError
+from thalweg.errors import DataError, StudyError
 from thalweg.files import atomic_file, locked, writing
 from thalweg.search.store.records import StudyRecord
 from thalweg.study_folder import StudyFolder, trial_name
@@ -118,7 +118,7 @@ def on_test(
         tell: Called with sentences for people.
 
     Raises:
-        ThalwegError: The data have no such split, or a checkpoint is gone.
+        ThalwegError: The data have no such split, or it cannot give the objective, or a checkpoint is gone.
     """
     file, known = StudyFolder(folders[0]).test_scores, _known(folders[0])
     trials = [trial for one in confirmed.repeated for trial in one.trials.values()]
@@ -135,6 +135,11 @@ def on_test(
                 name=trial_name(trial.number),
                 units=StudyFolder(folders[0]).test_unit_sums,
             )
+            if why := found.unmeasured.get(confirmed.metric):
+                raise DataError(
+                    f"a verdict on the split test must be one by {confirmed.metric}, which it cannot give: {why}; "
+                    "confirm without --test, or search on data whose split can"
+                )
             known["runs"][str(trial.number)] = dict(found.test)
             known["baselines"] = {name: dict(metrics) for name, metrics in found.baselines.items()}
             with writing("metrics on the split test", file, "free space"), atomic_file(file) as draft:

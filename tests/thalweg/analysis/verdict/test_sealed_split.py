@@ -21,7 +21,7 @@ from thalweg.analysis.verdict.sealed_split import (
     told,
 )
 from thalweg.contract import Batch, Measure, Metric, Outputs, State
-from thalweg.errors import StudyError
+from thalweg.errors import DataError, StudyError
 from thalweg.per_unit import PerUnit
 from thalweg.search.confirmation.confirmation import Confirmation
 from thalweg.search.confirmation.contenders import Contender
@@ -115,6 +115,7 @@ def test_a_run_is_read_once_and_each_reading_is_logged_before_it(
         return hold_out.HeldOut(samples=800, val={}, test=test, baselines=baselines)
 
     monkeypatch.setattr(hold_out, "evaluate", evaluate)
+    lacking = hold_out.HeldOut(samples=800, val={}, test={}, baselines={})
     contenders = [
         Contender(name=n, role="rival" if p else "champion", config={}) for p, n in enumerate(names)
     ]
@@ -137,6 +138,14 @@ def test_a_run_is_read_once_and_each_reading_is_logged_before_it(
         once()
     assert once()[0] == "unstable"  # the split gives one run no value: no mean leaves it out
     assert once()[0] == "unstable" and len(readings(searched)) == 2
+    monkeypatch.setattr(
+        hold_out, "evaluate", lambda *_, **__: replace(lacking, unmeasured={"skill": "no floods"})
+    )
+    StudyFolder(confirmation).test_scores.unlink()
+    with pytest.raises(
+        DataError, match="must be one by skill, which it cannot give: no floods; confirm without"
+    ):
+        once()
     assert read == [*(trial_name(n) for n in range(3)), "killed", *(trial_name(n) for n in range(3, 6))]
     assert not readings(confirmation)
 

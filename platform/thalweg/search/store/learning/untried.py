@@ -31,8 +31,8 @@ _NUM_DRAWS = 32
 class UntriedSampler(DelegatingSampler):
     """Moves proposals aside that an earlier trial had, by an eighth of each range or to another choice.
 
-    It compares the parameters that are proposed jointly. A trial that failed for other reasons than its parameters does
-    not count as tried.
+    It compares the parameters that are proposed jointly, and one that is proposed alone with all before it. A trial
+    that failed for other reasons than its parameters does not count as tried.
 
     Args:
         inner: The sampler.
@@ -53,12 +53,38 @@ class UntriedSampler(DelegatingSampler):
         """Proposes parameters jointly, none that were tried together."""
         found = self._inner.sample_relative(study, trial, search_space)
         space = {name: search_space[name] for name in found}
-        earlier = [
-            other.params
-            for other in study.get_trials(deepcopy=False)
-            if other.number < trial.number and _is_tried(other)
+        return apart_from(found, space, _earlier(study, trial), self._random)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Proposes a parameter alone, with which the trial is none that was tried."""
+        found = self._inner.sample_independent(study, trial, param_name, param_distribution)
+        before = _free(trial.params, trial.distributions)
+        others = [
+            {param_name: params[param_name]}
+            for params in _earlier(study, trial)
+            if params.keys() == {*before, param_name} and _is_same(before, params, trial.distributions)
         ]
-        return apart_from(found, space, earlier, self._random)
+        space = {param_name: param_distribution}
+        return apart_from({param_name: found}, space, others, self._random)[param_name]
+
+
+def _earlier(study: optuna.Study, trial: FrozenTrial) -> list[dict[str, Any]]:
+    """Returns the parameters of the trials before one that were tried, without those that have a single value."""
+    return [
+        _free(other.params, other.distributions)
+        for other in study.get_trials(deepcopy=False)
+        if other.number < trial.number and _is_tried(other)
+    ]
+
+
+def _free(params: Mapping[str, Any], kinds: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if not kinds[name].single()}
 
 
 def _is_tried(trial: FrozenTrial) -> bool:
@@ -74,13 +100,19 @@ def apart_from(
 ) -> dict[str, Any]:
     """Returns parameters that no earlier trial had, near those that were found; these if none had them.
 
+    A trial that lacks some of them was not asked for these: a space asks the same of the same values.
+
     Args:
         found: The parameters.
         space: Their ranges and choices.
         earlier: Parameters of earlier trials.
         random: Source of randomness.
     """
-    tried = [params for params in earlier if params.keys() >= space.keys()]
+    tried = [
+        params
+        for params in earlier
+        if params and (params.keys() >= space.keys() or params.keys() <= space.keys())
+    ]
     moved = found
     for _ in range(_NUM_DRAWS if space else 0):
         if not any(_is_same(moved, params, space) for params in tried):
@@ -93,7 +125,7 @@ def apart_from(
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> bool:
-    return all(_differ_little(one[name], other[name], kind) for name, kind in space.items())
+    return all(_differ_little(one[name], other[name], kind) for name, kind in space.items() if name in other)
 
 
 def _differ_little(one: Any, other: Any, kind: BaseDistribution) -> bool:

@@ -37,11 +37,17 @@ def test_what_was_tried_moves_aside_within_its_range(seed: int) -> None:
         {"lr": 0.99e-2, "depth": 4, "kind": "a"},
         {"lr": 1e-2, "depth": 5, "kind": "a"},
         {"lr": 1e-2, "depth": 4, "kind": "b"},
-        {"lr": 1e-2, "depth": 4},  # another branch
+        {"lr": 1e-2, "bias": 4},  # another branch
     ],
 )
 def test_what_was_not_tried_stays(other: dict[str, Any]) -> None:
     assert apart_from(POINT, SPACE, [other], Random(0)) is POINT
+
+
+def test_what_lacks_a_parameter_that_it_was_not_asked_for_was_tried() -> None:
+    """A parameter that hangs on a number is proposed always: none of its values makes another trial there."""
+    moved = apart_from(POINT, SPACE, [{"lr": 1e-2, "kind": "a"}], Random(0))
+    assert (moved["lr"], moved["kind"]) != (1e-2, "a")
 
 
 def test_a_space_that_was_tried_in_whole_is_proposed_again() -> None:
@@ -85,6 +91,23 @@ def test_a_trial_counts_by_why_it_ended(state: TrialState, ended_as: str | None,
         )
     )
     assert (study.ask().suggest_float("x", 0.0, 1.0) < 1.0) == is_tried
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ask", ["range", "number"])
+def test_a_search_repeats_no_trial_whose_parameters_hang_on_others(ask: str) -> None:
+    asked = Study(metric="loss", mode="min", samples=8, num_trials=14, scheduler="none", sampler="curves")
+    study = optuna.create_study(sampler=make_sampler(asked))
+
+    def loss(trial: optuna.Trial) -> float:
+        if ask == "number":
+            start = trial.suggest_float("start", 0.0, 1.0)
+            return start + (trial.suggest_float("end", 0.0, 1.0) if start > 0.5 else 0.2)
+        is_deep = trial.suggest_categorical("kind", ("flat", "deep")) == "deep"
+        return abs(trial.suggest_int("width", 1 + 99 * is_deep, 200 + 400 * is_deep) - 120)
+
+    study.optimize(loss, n_trials=14)
+    assert len({tuple(trial.params.items()) for trial in study.trials}) == 14
 
 
 @pytest.mark.parametrize("sampler", [pytest.param("gp_tpe", marks=pytest.mark.slow), "tpe"])
