@@ -85,7 +85,7 @@ class ExpectedImprovement(BasePruner):
 
 def _too_few_whole(trials: Sequence[FrozenTrial]) -> bool:
     """Returns whether fewer than one in `MOST_STOPPED` trials that ended with a value ran to the end."""
-    # Those that are sure to run to the end count once they have: before, early evaluations stop what they mislead about.
+    # Those that are sure to run to the end count once they have: until then nothing says where beginnings mislead.
     num_whole = sum(trial.state == TrialState.COMPLETE for trial in trials)
     num_stopped = sum(trial.state == TrialState.PRUNED for trial in trials)
     return num_whole * MOST_STOPPED < num_whole + num_stopped
