@@ -29,7 +29,7 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
         deviation: Their standard deviations.
         best: The best loss.
     """
-    from scipy.special import log_ndtr, ndtr
+    from scipy.special import erfcx, ndtr
 
     z = (best - mean) / deviation
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
@@ -37,7 +37,7 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
     exact = np.log(np.where(near, z * ndtr(z) + density, 1.0))
     safe = np.minimum(z, -1.0)
     # phi(z) + z Phi(z) = phi(z) (1 - |z| R(|z|)), where R = Phi(z) / phi(z) is Mills' ratio
-    mills = np.exp(log_ndtr(safe) + 0.5 * safe**2 + 0.5 * np.log(2 * np.pi))
+    mills = np.sqrt(np.pi / 2) * erfcx(-safe / np.sqrt(2))
     far = (
         -0.5 * safe**2 - 0.5 * np.log(2 * np.pi) + np.log(np.maximum(1 + safe * mills, 1 / (safe**2 + 3) / 2))
     )

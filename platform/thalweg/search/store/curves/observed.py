@@ -28,6 +28,8 @@ MAX_EVALUATIONS = 320
 MAX_TRIALS = 160
 """Trials that a process sees at most: half of them the best, the others the newest."""
 _UNTRAINED = ("diverged", "infeasible", "out_of_memory")
+_REACH, _FEW = 5.0, 5
+"""A loss may lie as far behind a median as the best one before it, times `_REACH`, if there are `_FEW` or more."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,9 @@ def _bounded(curves: list[LearningCurve]) -> list[LearningCurve]:
 class Seen:
     """Curves as a process sees them.
 
+    Losses far behind the others at their share of the budget, and behind those that trials last had, are drawn near:
+    a skill that has no lower end would else decide on the scale of all.
+
     Args:
         curves: The curves; at least one has an evaluation.
     """
@@ -143,9 +148,15 @@ class Seen:
         seen = [curve for curve in self.curves if curve.points]
         ended = [curve for curve in seen if not curve.is_running]
         # Of trials that ended, so that what still runs changes no scale, and no fit with it.
-        last = np.array([curve.points[-1][1] for curve in (ended if len(ended) > 1 else seen)])
-        self._center = float(np.median(last))
-        self._scale = float(last.std()) or 1.0
+        judged = ended if len(ended) > 1 else seen
+        last = [curve.points[-1] for curve in judged]
+        self._limits = _limits_of(judged)
+        self._center = float(np.median([loss for _, loss in last]))
+        self._scale = float(np.std([self._drawn_near(share, loss) for share, loss in last])) or 1.0
+
+    def _drawn_near(self, share: float, loss: float) -> float:
+        known = [self._limits[each] for each in (None, share) if each in self._limits]
+        return drawn_near(loss, max(known, key=sum)) if known else loss
 
     @cached_property
     def features(self) -> Array:
@@ -166,7 +177,7 @@ class Seen:
         ]
         each = max(1, MAX_EVALUATIONS // max(1, len(chosen)))
         rows = [
-            (index, share, (loss - self._center) / self._scale)
+            (index, share, (self._drawn_near(share, loss) - self._center) / self._scale)
             for index in chosen
             for share, loss in thinned(self.curves[index].points, each)
         ]
@@ -200,6 +211,28 @@ class Seen:
         ]
         complete = [mean for is_complete, mean in rivals if is_complete]
         return min(map(float, complete or [mean for _, mean in rivals]), default=None)
+
+
+def _limits_of(curves: Sequence[LearningCurve]) -> dict[float | None, tuple[float, float]]:
+    """Returns the median and how far behind it a loss may lie, by share of the budget; None: of last losses."""
+    losses: dict[float | None, list[float]] = {None: [curve.points[-1][1] for curve in curves]}
+    for curve in curves:
+        for share, loss in curve.points:
+            losses.setdefault(share, []).append(loss)
+    medians = {share: float(np.median(found)) for share, found in losses.items() if len(found) >= _FEW}
+    return {share: (median, _REACH * (median - min(losses[share]))) for share, median in medians.items()}
+
+
+def drawn_near(loss: float, limit: tuple[float, float]) -> float:
+    """Returns a loss, or less if it lies too far behind a median: at most twice as far as it may, in the same order.
+
+    Args:
+        loss: The loss.
+        limit: The median, and how far behind it a loss may lie.
+    """
+    median, reach = limit
+    behind = loss - median
+    return loss if behind <= reach or reach == 0 else median + reach * (2 - reach / behind)
 
 
 def thinned(points: Sequence[Any], most: int) -> list[Any]:

@@ -74,3 +74,10 @@ def test_the_best_point_is_found_among_numbers_and_choices() -> None:
     values = log_expected_improvement(*process.ends(encoding.features(even)), best)
     assert found.log_improvement > values.max() - 1e-3
     assert found.log_mean == pytest.approx(math.log(np.exp(values).mean()), abs=0.5)
+
+
+def test_the_improvement_of_a_hopeless_point_is_finite() -> None:
+    with np.errstate(all="raise", under="ignore"):
+        found = log_expected_improvement(np.array([1e3, 1e9]), np.ones(2), 0.0)
+    assert np.isfinite(found).all()
+    assert found[1] < found[0]

@@ -12,7 +12,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from thalweg.search.store.curves import observed
-from thalweg.search.store.curves.observed import Seen, curves_of, thinned
+from thalweg.search.store.curves.observed import Seen, curves_of, drawn_near, thinned
 from thalweg.search.store.records import BROKEN, JUDGED_FROM, OUTCOME
 
 SAMPLES = 800
@@ -128,3 +128,45 @@ def test_thinning_keeps_the_last_and_no_more_than_asked(points: list[int], most:
     assert len(found) == min(most, len(points))
     assert found == sorted(found)
     assert found[-1:] == indexed[-1:]
+
+
+@given(
+    median=st.floats(-10, 10),
+    reach=st.floats(0.01, 10),
+    losses=st.lists(st.floats(-20, 1e6), min_size=2, max_size=2).map(sorted),
+)
+def test_a_loss_far_behind_is_drawn_near_in_the_same_order(
+    median: float, reach: float, losses: list[float]
+) -> None:
+    less, more = (drawn_near(loss, (median, reach)) for loss in losses)
+    assert less <= more <= max(median + 2 * reach, losses[1] if losses[1] <= median + reach else -np.inf)
+    assert [less == losses[0], more == losses[1]] == [loss - median <= reach for loss in losses]
+
+
+GOOD = [[3.0 + 0.1 * number, 1.0 + 0.1 * number] for number in range(6)]
+
+
+def losses_of(*curves: Sequence[float]) -> list[float]:
+    trials = [trial_of(number, curve, TrialState.PRUNED) for number, curve in enumerate(curves)]
+    return Seen(curves_of(trials, MIN, SAMPLES)).observations().losses.tolist()
+
+
+@pytest.mark.parametrize("outlier", [10.0, 1e3, 1e6])
+def test_an_outlier_leaves_the_others_apart(outlier: float) -> None:
+    """Of seven trials, or all would lie within a millionth."""
+    ends = losses_of(*GOOD, [3.0, outlier])[1::2]
+    assert ends[:6] == sorted(ends[:6])
+    assert ends[5] - ends[0] > 0.4
+    assert ends[6] > ends[5]
+
+
+def test_early_losses_of_steep_curves_stay_apart() -> None:
+    """They lie far behind the last ones, but not behind one another: the differences are those of the ends."""
+    early, late = losses_of(*GOOD)[::2], losses_of(*GOOD)[1::2]
+    assert np.diff(early) == pytest.approx(np.diff(late))
+
+
+def test_few_losses_stay_as_they_are() -> None:
+    ends = losses_of(*GOOD[:3], [3.0, 1e3])[1::2]
+    assert np.std(ends) == pytest.approx(1.0)
+    assert ends[3] - ends[2] > 1e3 * (ends[1] - ends[0])
