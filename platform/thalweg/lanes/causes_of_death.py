@@ -11,12 +11,14 @@ import faulthandler
 import re
 import signal
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from thalweg.events import EndedAs
+from thalweg.training.guards.control_groups import MOUNTED, PROC, texts
 
 NO_MEMORY = "its machine ran out of memory"
 PREEMPTED = "its machine was preempted"
@@ -32,6 +34,7 @@ _FATAL = {
     "Floating-point exception": signal.SIGFPE,
     "Illegal instruction": signal.SIGILL,
 }
+_KILLS = ("memory.events", "memory.oom_control")  # files of control groups, of versions 2 and 1
 _VANISHED = "unexpectedly exits with a connection error"
 
 
@@ -72,37 +75,22 @@ def leave_evidence(trace: Path) -> Evidence:
 _OPEN: list[Any] = []
 
 
-def num_oom_kills(proc: Path = Path("/proc"), mounted: Path = Path("/sys/fs/cgroup")) -> int | None:
+def num_oom_kills(proc: Path = PROC, mounted: Path = MOUNTED) -> int | None:
     """Returns how many processes the kernel has ended for lack of memory, in this control group or on this machine.
 
     Args:
         proc: Mount point of procfs.
         mounted: Mount point of the control groups.
     """
-    for file in (*_of_control_group(proc, mounted), proc / "vmstat"):
-        try:
-            text = file.read_text()
-        except OSError:
-            continue
+    for text in (*texts(_KILLS, proc, mounted), *_of_machine(proc)):
         if found := re.search(r"^oom_kill (\d+)$", text, re.MULTILINE):
             return int(found[1])
     return None
 
 
-def _of_control_group(proc: Path, mounted: Path) -> list[Path]:
-    try:
-        lines = (proc / "self" / "cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    files = []
-    for line in lines:
-        _, kinds, own = line.split(":", 2)
-        if not kinds:
-            files += [mounted / own.strip("/") / "memory.events", mounted / "memory.events"]
-        if "memory" in kinds.split(","):
-            files += [mounted / "memory" / own.strip("/") / "memory.oom_control"]
-            files += [mounted / "memory" / "memory.oom_control"]
-    return files
+def _of_machine(proc: Path) -> Iterator[str]:
+    with suppress(OSError):
+        yield (proc / "vmstat").read_text()
 
 
 def explain(

@@ -27,6 +27,7 @@ from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.search.checks.steps_of_stage import StageSteps
 from thalweg.search.replay import written
 from thalweg.study import Study
+from thalweg.training.guards.control_groups import memory_mib
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan
 from thalweg.wording import as_seen, some
@@ -142,11 +143,6 @@ def _diverging(probe: Probe, draw: Draw) -> Iterator[str]:
             f"the loss must be finite in the first step, got {some(probe.not_finite)} that is not, of a model of "
             f"{probe.num_parameters:,} parameters with {written(draw.params)}; bound what overflows there"
         )
-
-
-def memory_mib() -> float:
-    """Returns the memory of this machine in MiB."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _MIB
 
 
 def free_mib(folder: Path) -> float:

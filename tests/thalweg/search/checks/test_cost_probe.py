@@ -8,10 +8,11 @@ import torch
 
 from families.knots.config import PRESETS, Knots
 from thalweg.search.checks import cost_probe
-from thalweg.search.checks.cost_probe import Activations, free_mib, judge_cost, lanes_of, memory_mib
+from thalweg.search.checks.cost_probe import Activations, free_mib, judge_cost, lanes_of
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline
 from thalweg.study import Trial
+from thalweg.training.guards.control_groups import memory_mib
 
 Examine = Callable[..., Examined]
 

@@ -148,7 +148,7 @@ GOOD = [[3.0 + 0.1 * number, 1.0 + 0.1 * number] for number in range(6)]
 
 def losses_of(*curves: Sequence[float]) -> list[float]:
     trials = [trial_of(number, curve, TrialState.PRUNED) for number, curve in enumerate(curves)]
-    return Seen(curves_of(trials, MIN, SAMPLES)).observations().losses.tolist()
+    return list(map(float, Seen(curves_of(trials, MIN, SAMPLES)).observations().losses))
 
 
 @pytest.mark.parametrize("outlier", [10.0, 1e3, 1e6])
