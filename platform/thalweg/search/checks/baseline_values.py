@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from thalweg.contract import Data, Task
-from thalweg.search.checks.examined import ALONE, Examined
+from thalweg.search.checks.examined import ALONE, Examined, disturbed
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.training.evaluation import evaluate_split
 
@@ -37,7 +37,8 @@ def judge_baselines(examined: Examined, deadline: Deadline) -> Judgement:
     skipped: list[str] = []
     count = _affordable(task, data, name, deadline)
     for seed in range(_NUM_UNTRAINED):
-        untrained += _scored(task, data, _untrained(task, data, seed), name, count)
+        model = _untrained(task, data, seed)
+        untrained += _scored(task, data, disturbed(model) if seed else model, name, count)
         if deadline.has_passed:
             break
     for baseline, predictor in ({} if deadline.has_passed else task.baselines(data)).items():

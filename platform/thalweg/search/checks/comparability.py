@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thalweg.contract import Batch, Outputs, Task, metrics_of
 from thalweg.errors import ThalwegError
 from thalweg.search.checks.covering import covering
 from thalweg.search.checks.draws import Draw, varied, with_choice
-from thalweg.search.checks.examined import ALONE, Examined, SomeSamples
+from thalweg.search.checks.examined import ALONE, Examined, SomeSamples, disturbed
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.search.domains import Record
 from thalweg.training.evaluation import evaluate_split
@@ -24,7 +24,6 @@ from thalweg.wording import counted, some
 MAX_SAMPLES = 64
 """Samples of ``val`` that the model is scored on, at the ends of the split and spread over it."""
 _BATCH = 32
-_NOISE = 0.01  # of weights, so that layers that begin at 0 hand on what they read
 
 Comparison: TypeAlias = Literal[
     "same", "measured otherwise", "other metrics otherwise", "read otherwise", "does not fit"
@@ -53,7 +52,7 @@ class FrozenScorer:
         self._task = examined.task(draw.config)
         torch.default_generator.manual_seed(draw.config.seed)
         self._data = examined.data(self._task)
-        self._model = _disturbed(self._task.build(self._task.facts(self._data)).eval())
+        self._model = disturbed(self._task.build(self._task.facts(self._data)).eval())
         self._stretch = Stretch(())
         self._outputs: list[Outputs] = []
         self._metrics = self._evaluated(self._task, self._recorded)
@@ -163,13 +162,6 @@ def _spread_of(values: Tensor) -> Tensor:
     """
     apart = (values - values.mean(0)).square().mean().sqrt()
     return torch.stack([values.mean(), (values - values.mean()).square().mean().sqrt() / apart])
-
-
-@torch.no_grad()
-def _disturbed(model: nn.Module) -> nn.Module:
-    for weight in model.parameters():
-        weight.add_(torch.randn_like(weight), alpha=_NOISE)
-    return model
 
 
 def _differ(one: float, other: float) -> bool:

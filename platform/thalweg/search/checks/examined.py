@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Data, Indices, Keys, SplitName, Task
@@ -113,6 +114,7 @@ class _Nowhere(StartingPoints):
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 ALONE = ProcessGroup(rank=0, size=1, device=torch.device("cpu"))
 """This process, in which all checks run."""
+_NOISE = 0.01  # standard deviation
 
 
 def spread(count: int, most: int) -> Sequence[int]:
@@ -120,6 +122,14 @@ def spread(count: int, most: int) -> Sequence[int]:
     if count <= most:
         return range(count)
     return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
+
+
+@torch.no_grad()
+def disturbed(model: nn.Module) -> nn.Module:
+    """Adds noise to a model's weights, so that layers that begin at 0 hand on what they read."""
+    for weight in model.parameters():
+        weight.add_(torch.randn_like(weight), alpha=_NOISE)
+    return model
 
 
 class SomeSamples:

@@ -11,6 +11,7 @@ from families.knots.task import Error, Forgiving, KnotsTask
 from thalweg.contract import Batch
 from thalweg.errors import SpaceError
 from thalweg.search.checks import check_space
+from thalweg.search.checks.baseline_values import judge_baselines
 from thalweg.search.checks.check_space import check_before_search, judgements
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
@@ -86,6 +87,23 @@ def test_a_metric_that_cannot_tell_models_apart_is_a_warning(
     monkeypatch.setattr(Error, "summarize", lambda measure, state: {"mse": 0.25})
     (warning,) = found(examine(only_lr))["baselines"].warnings
     assert warning.startswith("mse cannot tell trials apart: 3 models with other random weights score 0.25;")
+
+
+@pytest.mark.slow
+def test_models_that_all_begin_by_predicting_nothing_are_no_sign_of_it(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A diffusion begins so, whose last layer is 0 at first: with other weights its models differ."""
+    build = KnotsTask.build
+
+    def silent(task: KnotsTask, facts: Any) -> nn.Module:
+        model = build(task, facts)
+        for weight in model.parameters():
+            nn.init.zeros_(weight)
+        return model
+
+    monkeypatch.setattr(KnotsTask, "build", silent)
+    assert judge_baselines(examine(only_lr), Deadline(600)).warnings == ()
 
 
 class Oracle(nn.Module):
