@@ -32,6 +32,8 @@ def judge_baselines(examined: Examined, deadline: Deadline) -> Judgement:
     task = examined.task(prepared.config)
     data = examined.data(task)
     name = prepared.metric.name
+    if slow := examined.too_slow(MIN_SAMPLES, deadline.left):
+        return Judgement(check="baselines", told="none scored", skipped=(slow,))
     untrained: list[float] = []
     found: dict[str, float] = {}
     skipped: list[str] = []

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from thalweg.errors import SpaceError
 from thalweg.search.checks.baseline_values import judge_baselines
 from thalweg.search.checks.comparability import judge_comparability
-from thalweg.search.checks.cost_probe import judge_cost, seconds_of_sample
+from thalweg.search.checks.cost_probe import judge_cost
 from thalweg.search.checks.data_state import judge_data, judge_start
 from thalweg.search.checks.dead_knobs import judge_dead_knobs
 from thalweg.search.checks.examined import Examined
@@ -80,7 +80,7 @@ def check_before_search(examined: Examined) -> Iterator[str]:
     """
     yield from check_used(examined.space, *examined.drawn)
     deadline = Deadline(SECONDS_BEFORE_SEARCH)
-    if (seconds := seconds_of_sample(examined)) > MAX_SECONDS_OF_SAMPLE:
+    if (seconds := examined.seconds_of_sample) > MAX_SECONDS_OF_SAMPLE:
         yield (
             f"a sample takes {seconds:.1f} s here: whether parameters act, and trials are measured alike, is left to "
             "`thalweg check`"

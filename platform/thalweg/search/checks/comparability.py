@@ -174,6 +174,8 @@ def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
     All parameters are changed at once. Only if that moves the score, or the model does not fit, are they divided to
     find the one that does it.
     """
+    if slow := examined.too_slow(MAX_SAMPLES, deadline.left):
+        return Judgement(check="comparable", told="no model scored", skipped=(slow,))
     faults: dict[str, str] = {}
     reading: dict[str, None] = {}
     elsewhere: dict[str, None] = {}

@@ -229,17 +229,6 @@ def probe_of(examined: Examined, draw: Draw) -> Probe:
     )
 
 
-def seconds_of_sample(examined: Examined) -> float:
-    """Returns how long a model with all defaults takes to evaluate a sample on this machine."""
-    task = examined.task(examined.prepared.config)
-    data = examined.data(task)
-    model = task.build(task.facts(data)).eval()
-    began = time.perf_counter()
-    with torch.no_grad():
-        task.predict(model, task.evaluation_batch(data, "val", np.arange(1)))
-    return time.perf_counter() - began
-
-
 def _probed(
     steps: StageSteps, task: Task[Any, Any], model: nn.Module, data: Data, size: int
 ) -> tuple[float, int]:

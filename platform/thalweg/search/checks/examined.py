@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,6 +100,27 @@ class Examined:
         return self._cache.open(task, self.prepared.data_root, ALONE.device)
 
     @cached_property
+    def seconds_of_sample(self) -> float:
+        """How long a model with all defaults takes to evaluate a sample on this machine; once it is warm, if quick."""
+        task = self.task(self.prepared.config)
+        data = self.data(task)
+        model = task.build(task.facts(data)).eval()
+        found: list[float] = []
+        while not found or (len(found) < _NUM_TIMED and found[0] < _SLOW_S):
+            began = time.perf_counter()
+            with torch.no_grad():
+                task.predict(model, task.evaluation_batch(data, "val", np.arange(1)))
+            found.append(time.perf_counter() - began)
+        return min(found)
+
+    def too_slow(self, num_samples: int, seconds: float) -> str:
+        """Returns why a model cannot evaluate so many samples in some seconds; empty if it can."""
+        each = self.seconds_of_sample
+        if each * num_samples <= seconds:
+            return ""
+        return f"for time: a sample takes {each:.1f} s here, and {num_samples} of them would be needed"
+
+    @cached_property
     def _starting_points(self) -> StartingPoints:
         return StartingPoints(self.output / self.space.name, own=self.space.name)
 
@@ -115,6 +137,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 ALONE = ProcessGroup(rank=0, size=1, device=torch.device("cpu"))
 """This process, in which all checks run."""
 _NOISE = 0.01  # standard deviation
+_NUM_TIMED, _SLOW_S = 3, 1.0
 
 
 def spread(count: int, most: int) -> Sequence[int]:

@@ -13,6 +13,7 @@ from thalweg.errors import SpaceError
 from thalweg.search.checks import check_space
 from thalweg.search.checks.baseline_values import judge_baselines
 from thalweg.search.checks.check_space import check_before_search, judgements
+from thalweg.search.checks.comparability import judge_comparability
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.study import Trial
@@ -104,6 +105,34 @@ def test_models_that_all_begin_by_predicting_nothing_are_no_sign_of_it(
 
     monkeypatch.setattr(KnotsTask, "build", silent)
     assert judge_baselines(examine(only_lr), Deadline(600)).warnings == ()
+
+
+@pytest.mark.parametrize("check", [judge_baselines, judge_comparability])
+def test_a_model_that_is_too_slow_is_not_scored(
+    examine: Examine, check: Callable[[Examined, Deadline], Judgement]
+) -> None:
+    """A deadline is looked at between evaluations, each of which would take minutes."""
+    slow = examine(only_lr)
+    vars(slow)["seconds_of_sample"] = 5.0
+    (skipped,) = check(slow, Deadline(100)).skipped
+    assert skipped.startswith("for time: a sample takes 5.0 s here, and ")
+
+
+def test_a_sample_takes_time_and_a_quick_one_is_timed_once_it_is_warm(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict, now = KnotsTask.predict, [0.0]
+    lasting = iter([0.5, 0.25, 0.125])
+
+    def predicted(task: KnotsTask, *given: Any) -> Any:
+        now[0] += next(lasting)
+        return predict(task, *given)
+
+    monkeypatch.setattr(KnotsTask, "predict", predicted)
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    assert examine(only_lr).seconds_of_sample == 0.125
+    lasting = iter([7.0])
+    assert examine(only_lr).seconds_of_sample == 7.0
 
 
 class Oracle(nn.Module):
