@@ -33,7 +33,8 @@ def shortened(value: Any, digits: int = 6) -> str:
         digits: Significant digits.
     """
     if isinstance(value, list | tuple):
-        return f"({', '.join(shortened(each, digits) for each in value)})"
+        opening, closing = "[]" if isinstance(value, list) else "()"
+        return f"{opening}{', '.join(shortened(each, digits) for each in value)}{closing}"
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 

@@ -27,4 +27,5 @@ def test_options_have_as_few_digits_as_tell_them_apart() -> None:
 def test_a_value_loses_the_noise_of_its_arithmetic() -> None:
     assert shortened(0.3 - 0.27) == "0.03"
     assert shortened((0.9, 0.1 + 0.2)) == "(0.9, 0.3)"
+    assert shortened([0.1 + 0.2, "toys"]) == "[0.3, toys]"
     assert shortened(16_384) == "16384"

@@ -472,4 +472,4 @@ def test_the_best_trial_is_shown_with_where_it_started(finish: Finish, tmp_path:
     text = io.StringIO()
     show_best(ledger.read(), tmp_path / "again", Console(file=text, width=200))
     ledger.close()
-    assert "['toys']" in next(line for line in text.getvalue().splitlines() if "starts_from" in line)
+    assert "[toys]" in next(line for line in text.getvalue().splitlines() if "starts_from" in line)
