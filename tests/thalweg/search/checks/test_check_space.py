@@ -113,9 +113,11 @@ def test_a_model_that_is_too_slow_is_not_scored(
 ) -> None:
     """A deadline is looked at between evaluations, each of which would take minutes."""
     slow = examine(only_lr)
-    vars(slow)["seconds_of_sample"] = 5.0
+    vars(slow).update(seconds_of_sample=5.0, seconds_of_another=4.0)
     (skipped,) = check(slow, Deadline(100)).skipped
     assert skipped.startswith("for time: a sample takes 5.0 s here, and ")
+    vars(slow).update(seconds_of_another=0.1)
+    assert slow.too_slow(32, 100) == ""
 
 
 def test_a_sample_takes_time_and_a_quick_one_is_timed_once_it_is_warm(
@@ -131,8 +133,9 @@ def test_a_sample_takes_time_and_a_quick_one_is_timed_once_it_is_warm(
     monkeypatch.setattr(KnotsTask, "predict", predicted)
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     assert examine(only_lr).seconds_of_sample == 0.125
-    lasting = iter([7.0])
-    assert examine(only_lr).seconds_of_sample == 7.0
+    lasting = iter([7.0, 9.0])
+    slow = examine(only_lr)
+    assert (slow.seconds_of_sample, slow.seconds_of_another) == (7.0, 2.0)
 
 
 class Oracle(nn.Module):
