@@ -21,9 +21,10 @@ def say_error(text: str) -> None:
     if folder is None:
         print(f"error: {text}", file=sys.stderr)
         return
-    is_first = _claim(folder / "first.said")
-    if _claim(folder / f"{hashlib.sha256(text.encode()).hexdigest()}.said"):
-        whose = "" if is_first else f" of worker {os.environ.get('RANK')}"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    first = _first(folder / "first.said", digest)
+    if _claim(folder / f"{digest}.said"):
+        whose = "" if first == digest else f" of worker {os.environ.get('RANK')}"
         print(f"error{whose}: {text}", file=sys.stderr)
 
 
@@ -31,6 +32,20 @@ def _shared_folder() -> Path | None:
     """Returns the folder that the workers of a launcher of torch share on a machine; None without one."""
     file = Path(os.environ.get(_ERROR_FILE) or os.devnull)  # FOLDER/RANK/error.json; torchrun may have none
     return file.parent.parent if file.name == "error.json" else None
+
+
+def _first(file: Path, digest: str) -> str:
+    """Returns the digest of the first reason: what is in a file that no worker sees half written, or its own."""
+    draft = file.with_name(f"{os.getpid()}.draft")
+    with suppress(OSError):  # such as no folder, or a disk without links
+        draft.write_text(digest)
+        try:
+            os.link(draft, file)
+        except FileExistsError:
+            return file.read_text()
+        finally:
+            draft.unlink()
+    return digest
 
 
 def _claim(file: Path) -> bool:

@@ -31,6 +31,18 @@ def test_workers_say_an_error_once_and_name_themselves_if_theirs_differs(
     assert told[1] == told[3] == ""
 
 
+def test_who_says_the_first_error_for_another_worker_does_not_name_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one to end may not be the one that says it."""
+    monkeypatch.chdir(tmp_path)
+    files = [tmp_path / str(rank) / "error.json" for rank in (0, 1)]
+    told = _said("first", 1, str(files[1]), monkeypatch)
+    (claim,) = (file for file in tmp_path.glob("*.said") if file.name != "first.said")
+    claim.unlink()
+    assert _said("first", 0, str(files[0]), monkeypatch) == told
+
+
 def test_an_error_is_said_where_workers_share_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
