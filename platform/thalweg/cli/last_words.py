@@ -8,6 +8,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from thalweg.files import atomic_file
+
 _ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 
 
@@ -36,15 +38,12 @@ def _shared_folder() -> Path | None:
 
 def _first(file: Path, digest: str) -> str:
     """Returns the digest of the first reason: what is in a file that no worker sees half written, or its own."""
-    draft = file.with_name(f"{os.getpid()}.draft")
-    with suppress(OSError):  # such as no folder, or a disk without links
-        draft.write_text(digest)
+    with suppress(OSError):  # such as no folder
         try:
-            os.link(draft, file)
+            with atomic_file(file, overwrite=False) as draft:
+                draft.write_text(digest)
         except FileExistsError:
             return file.read_text()
-        finally:
-            draft.unlink()
     return digest
 
 
