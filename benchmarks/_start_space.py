@@ -1,4 +1,4 @@
-"""The quickstart's space with first trials that are the same whatever samples it, for ``start_up.py``."""
+"""The quickstart's space with two trials that are the same whatever samples and stops them, for ``start_up.py``."""
 
 from search_spaces import quickstart
 
@@ -10,4 +10,6 @@ FIRST = {
     "batch_size": 16,
 }
 space = quickstart.space
-study = quickstart.study.model_copy(update={"first_trials": (FIRST, {**FIRST, "lr": 2e-3})})
+study = quickstart.study.model_copy(
+    update={"first_trials": (FIRST, {**FIRST, "lr": 2e-3}), "scheduler": "none"}
+)

@@ -98,13 +98,36 @@ def start(arm: str, checkout: Path, data: Path) -> Start:
         variables = environment_of(checkout, folder, data)
         with running(command_of(arm, folder), folder, variables) as child:
             process = psutil.Process(child.pid)
-            _wait(process, folder, (folder / "first_step").exists)
+            _wait(process, folder, lambda: bool(_stepped(folder)))
             used = cpu_s(process)
-            step_s = float((folder / "first_step").read_text().split()[0]) - began
-            _wait(process, folder, lambda: len(values_of(arm, folder)) > 0)
+            step_s = float(_stepped(folder)[0]) - began
+            values = _Values(arm, folder)
+            _wait(process, folder, lambda: values.count() > 0)
             evaluation_s = time.time() - began
-            _wait(process, folder, lambda: len(values_of(arm, folder)) == 2)
-            return Start(step_s, used, evaluation_s, tuple(values_of(arm, folder)))
+            _wait(process, folder, lambda: values.count() == 2)
+            return Start(
+                step_s, used, evaluation_s, tuple(found for _, found in sorted(values.found.items()))
+            )
+
+
+class _Values:
+    """Objectives at the first evaluation; kept, for a trial's next checkpoint takes the place of the first."""
+
+    def __init__(self, arm: str, folder: Path) -> None:
+        self._arm = arm
+        self._folder = folder
+        self.found: dict[str, float] = {}
+
+    def count(self) -> int:
+        """Looks for more, and counts all."""
+        self.found |= values_of(self._arm, self._folder)
+        return len(self.found)
+
+
+def _stepped(folder: Path) -> list[str]:
+    """Returns when steps ended; nothing while the first is being written down."""
+    file = folder / "first_step"
+    return file.read_text().split() if file.exists() else []
 
 
 def _wait(process: psutil.Process, folder: Path, condition: Any) -> None:
@@ -119,18 +142,17 @@ def _wait(process: psutil.Process, folder: Path, condition: Any) -> None:
         time.sleep(0.05)
 
 
-def values_of(arm: str, folder: Path) -> list[float]:
-    """Returns the objectives at the first evaluation that an arm has recorded so far, by trial."""
+def values_of(arm: str, folder: Path) -> dict[str, float]:
+    """Returns the objectives at the first evaluation that an arm has on the disk, by trial."""
     if arm in ("nested", "reused"):
-        found = sorted(folder.glob("value-*"))
-        return [float(file.read_text()) for file in found]
+        return {file.name: float(file.read_text()) for file in folder.glob("value-?")}
     first: dict[str, float] = {}
-    for state in sorted(folder.glob(f"start/checkpoints/trial-*/samples-*{SAMPLES}/**/*.json")):
+    for state in folder.glob(f"start/checkpoints/trial-*/samples-*{SAMPLES}/**/*.json"):
         with suppress(ValueError, OSError):  # is being written
             value = _value_in(json.loads(state.read_text()))
             if value is not None:
                 first[state.relative_to(folder).parts[2]] = value
-    return [first[name] for name in sorted(first)]
+    return first
 
 
 def _value_in(state: Any) -> float | None:
@@ -287,6 +309,7 @@ def main() -> None:
         for _ in range(1 if options.quick else options.rounds):
             for arm, checkout in arms.items():
                 starts[arm].append(start(arm, checkout, data))
+                print(arm, vars(starts[arm][-1]), file=sys.stderr, flush=True)
     check_equal(starts)
     tell(
         figures(starts),

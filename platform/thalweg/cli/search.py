@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +35,7 @@ from thalweg.cli.options import (
 from thalweg.cli.results import show_lineage
 from thalweg.cli.show import show_own_front
 from thalweg.errors import ConnectionFailed
-from thalweg.lanes.interruption import ending_at_once
+from thalweg.lanes.interruption import ending_at_once, ending_raises
 
 if TYPE_CHECKING:
     from thalweg.search.run import Options
@@ -130,7 +131,7 @@ def _searched(
         from thalweg.console.live import make_view
         from thalweg.events import Notice
         from thalweg.search import run
-        from thalweg.search.checks.check_space import check_before_search
+        from thalweg.search.checks.check_space import check_meanwhile
         from thalweg.search.checks.examined import Examined
         from thalweg.search.preflight import prepare, refusals, searched_seeds, stopped_by_metric
         from thalweg.tracking.recorder import MLflowRecorder
@@ -138,17 +139,22 @@ def _searched(
     console = terminal()
     prepared = prepare(chosen, data, teller(console), options.starting_points)
     earlier = earlier_trials(options)
-    examined = Examined(chosen, options.output, data, known=prepared)
-    checked = tuple(check_before_search(examined)) if check and not earlier else ()
     tell = teller(console)
     for sentence in (*refusals(chosen), *searched_seeds(chosen), *stopped_by_metric(chosen.study)):
         tell(sentence)
-    run.make_writable(options.directory)  # of a study that nothing refuses
-    for sentence in checked:
-        tell(sentence)
-    recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
-    view = make_view(console, earlier, plain=plain)  # last: the search closes it
-    record = run.search(prepared, options, [recorder, view])
+    with ending_raises(), ExitStack() as closing:
+        connection, checked = None, list[str]()
+        if check and not earlier:
+            examined = Examined(chosen, options.output, data, known=prepared)
+            found = closing.enter_context(check_meanwhile(examined))
+            connection = closing.enter_context(run.connect_early(options, tell))
+            checked = found()
+        run.make_writable(options.directory)  # of a study that nothing refuses
+        for sentence in checked:
+            tell(sentence)
+        recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
+        view = make_view(console, earlier, plain=plain)  # last: the search closes it
+        record = run.search(prepared, options, [recorder, view], connection=connection)
     return record, view.standing.signal
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,36 @@ class Options:
         return StartingPoints(self.directory, own=self.name, storage=self.storage)
 
 
+def connect_early(options: Options, tell: Callable[[str], None]) -> ExitStack:
+    """Starts Ray on this machine, and imports what starts lanes, before a study's folder is made.
+
+    A cluster at an address is left alone until a study needs it.
+
+    Args:
+        options: Where and how the study runs.
+        tell: Called with a sentence for people before a step that may take a while.
+
+    Returns:
+        The connection for `search`; it is closed there, or by the caller if it comes to nothing.
+
+    Raises:
+        ConnectionFailed: Ray does not start.
+        OutputError: The study's folder could not be made.
+    """
+    with ExitStack() as connection:
+        if options.address is None:
+            _check_writable(options.directory)
+            connection.enter_context(connect(None, StudyFolder(options.directory).ray_log, tell=tell))
+            import_module("thalweg.search.tune_adapters")
+        return connection.pop_all()
+
+
 def search(
-    prepared: Prepared, options: Options, listeners: Sequence[Listener], extend: Extend | None = None
+    prepared: Prepared,
+    options: Options,
+    listeners: Sequence[Listener],
+    extend: Extend | None = None,
+    connection: ExitStack | None = None,
 ) -> StudyRecord:
     """Runs a study until all its trials have ended, or until Ctrl-C, and returns its record.
 
@@ -113,13 +142,14 @@ def search(
         options: Where and how it runs.
         listeners: Receivers of its events.
         extend: Called whenever all trials have ended, on lanes that are still warm; None adds no trials.
+        connection: What `connect_early` returned; it is closed as soon as no lane runs.
 
     Raises:
         ThalwegError: The study cannot start or cannot go on; the trials so far stay recorded.
     """
     with ending_raises():
         try:
-            return _search(prepared, options, listeners, extend)
+            return _search(prepared, options, listeners, extend, connection or ExitStack())
         finally:
             _close(listeners)
 
@@ -144,7 +174,11 @@ def _close_patiently(listener: Listener) -> None:
 
 
 def _search(
-    prepared: Prepared, options: Options, listeners: Sequence[Listener], extend: Extend | None
+    prepared: Prepared,
+    options: Options,
+    listeners: Sequence[Listener],
+    extend: Extend | None,
+    connection: ExitStack,
 ) -> StudyRecord:
     make_writable(options.directory)
     protocol = prepared.tags["protocol_hash"]
@@ -175,7 +209,7 @@ def _search(
         ledger.judge_by(lambda config: _stages(prepared.family, config), costs_of(prepared))
         over = _limit(ledger) if ledger.num_open() else "all trials had ended before"
         if not over:
-            ended = _run(prepared, options, ledger, broadcast, extend)
+            ended = _run(prepared, options, ledger, broadcast, extend, connection)
         else:
             broadcast(_started(prepared, options, ledger, num_lanes=0))
             broadcast.tell(ledger.notes)
@@ -209,14 +243,22 @@ def _with_rungs(ended: StudyEnded, trials: Sequence[TrialRecord]) -> StudyEnded:
 
 
 def _run(
-    prepared: Prepared, options: Options, ledger: Ledger, broadcast: Broadcast, extend: Extend | None
+    prepared: Prepared,
+    options: Options,
+    ledger: Ledger,
+    broadcast: Broadcast,
+    extend: Extend | None,
+    connection: ExitStack,
 ) -> StudyEnded:
     study = prepared.space.study
     gang = Gang(study.num_workers, study.cpus_per_worker, study.gpus_per_worker)
     ledger.starting_points.freeze(prepared.config)  # before anything is booked
     log = StudyFolder(options.directory).ray_log
     packages = top_packages(prepared.family, prepared.space.module_name)
-    with connect(options.address, log, tell=lambda text: broadcast(Notice(text=text)), packages=packages):
+    with connection:
+        connection.enter_context(
+            connect(options.address, log, tell=lambda text: broadcast(Notice(text=text)), packages=packages)
+        )
         num_lanes = min(book(gang, study.num_lanes, options.wait_s), ledger.num_open())
         broadcast(_started(prepared, options, ledger, num_lanes))
         starts = [point.sentence() for point in ledger.starting_points.frozen()]
@@ -403,3 +445,18 @@ def make_writable(directory: Path) -> None:
         probe = directory / ".writable"
         probe.touch()
         probe.unlink(missing_ok=True)  # by another process that tries the same
+
+
+def _check_writable(directory: Path) -> None:
+    """Checks that the folder of a study can be made, and leaves nothing behind.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    try:
+        make_writable(directory)
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # it could not be made, or another study has begun in it
+                folder.rmdir()

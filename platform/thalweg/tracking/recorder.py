@@ -6,21 +6,25 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from thalweg.events import Event, StudyStarted
+from thalweg.events import Event, StudyStarted, TrialProgress
 from thalweg.tracking.address import DEFAULT_TRACKING_URI, resolve_uri
 from thalweg.tracking.courier import Courier
 from thalweg.tracking.spool import Moment, Spool, set_aside_other
+
+_HEAD_START_S = 30.0
+"""Longest time that lanes have to start before the delivering process, which loads for seconds, takes a core."""
 
 
 class MLflowRecorder:
     """Records a study's events in MLflow.
 
     `handle` puts an event into a queue. A thread writes it into the spool in the study's folder, and a
-    separate process delivers the spool to MLflow, however long MLflow takes or does not answer. Events that have not
-    arrived when the study ends wait in the spool, and are delivered when the study is continued. A study that never
-    started is not recorded.
+    separate process delivers the spool to MLflow, however long MLflow takes or does not answer. That process starts
+    with the first evaluation of a trial, or after half a minute. Events that have not arrived when the study ends wait
+    in the spool, and are delivered when the study is continued. A study that never started is not recorded.
 
     Args:
         tracking_uri: MLflow's address, as `check_tracking` accepts it.
@@ -37,6 +41,7 @@ class MLflowRecorder:
         self._unwritten: list[str] = []
         self._num_taken = self._num_spooled = 0
         self._courier: Courier | None = None
+        self._starts_at = 0.0  # of the courier, on the monotonic clock
         self._told_unwritable = False
         self._thread = threading.Thread(target=self._write, name="mlflow-spool", daemon=True)
         self._thread.start()
@@ -80,13 +85,25 @@ class MLflowRecorder:
         """Writes events into the spool and wakes the delivering process, until `close`."""
         closing = False
         while not closing:
-            moments = [self._queue.get()]
-            while not self._queue.empty():
-                moments.append(self._queue.get())
+            moments = self._taken()
             closing = None in moments
             self._spool_out([moment for moment in moments if moment is not None])
+            self._deliver(at_once=closing)
         if self._courier is not None:
             self._courier.close()
+
+    def _taken(self) -> list[Moment | None]:
+        """Returns what is in the queue, as soon as there is something, or the delivering process is to start."""
+        moments: list[Moment | None] = []
+        waits = self._spool is not None and self._courier is None
+        with suppress(queue.Empty):
+            moments.append(self._queue.get(timeout=self._head_start_s() if waits else None))
+        while not self._queue.empty():
+            moments.append(self._queue.get())
+        return moments
+
+    def _head_start_s(self) -> float:
+        return max(0.0, self._starts_at - time.monotonic())
 
     def _spool_out(self, moments: list[Moment]) -> None:
         try:
@@ -94,6 +111,9 @@ class MLflowRecorder:
                 self._unwritten += self._line(moment)
                 if isinstance(moment.event, StudyStarted) and self._spool is None:
                     self._spool = self._begin(moment.event, moment.time_ms)
+                    self._starts_at = time.monotonic() + _HEAD_START_S
+                elif isinstance(moment.event, TrialProgress):
+                    self._starts_at = time.monotonic()
             if self._spool is None:
                 return
             self._spool.append(self._unwritten)
@@ -104,9 +124,15 @@ class MLflowRecorder:
             return
         self._num_spooled += len(self._unwritten)
         self._unwritten, self._told_unwritable = [], False
-        if self._courier is None:
+
+    def _deliver(self, *, at_once: bool) -> None:
+        """Wakes the delivering process; starts it first if it is time."""
+        if self._spool is None or not self._num_spooled:
+            return
+        if self._courier is None and (at_once or not self._head_start_s()):
             self._courier = Courier(self._spool, self.tracking_uri, self._tell)
-        self._courier.wake()
+        if self._courier is not None:
+            self._courier.wake()
 
     def _begin(self, started: StudyStarted, time_ms: int) -> Spool:
         folder = Path(started.directory).absolute()

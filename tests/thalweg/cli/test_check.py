@@ -213,7 +213,7 @@ def test_a_search_refuses_a_parameter_that_is_not_used_unless_told_otherwise(
 def test_a_search_without_checks_takes_the_space_as_it_is(
     run: Run, untracked: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reached(*_: object) -> None:
+    def reached(*_: object, **__: object) -> None:
         raise StudyError("the search begins")
 
     monkeypatch.setattr("thalweg.search.run.search", reached)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from thalweg.events import Event, StudyStarted, TrialEnded, TrialKept, TrialProgress, TrialStarted
+from thalweg.tracking import recorder
 from thalweg.tracking.environment import QUIET
 from thalweg.tracking.history import History
 from thalweg.tracking.runs import StudyRuns
@@ -22,6 +23,12 @@ from thalweg.tracking.spool import DeliveryState, Moment
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delivers from the first event on."""
+    monkeypatch.setattr(recorder, "_HEAD_START_S", 0.0)
 
 
 class Teller:

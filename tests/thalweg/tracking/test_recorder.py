@@ -5,24 +5,22 @@ import json
 import os
 import shutil
 import signal
-import socket
-import socketserver
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import until
 
 from thalweg.events import Event, StudyEnded, TrialStarted
+from thalweg.tracking import recorder as recorder_module
 from thalweg.tracking.delivery import Delivery
-from thalweg.tracking.environment import QUIET, environment
 from thalweg.tracking.recorder import MLflowRecorder
 from thalweg.tracking.runs import StudyRuns
 from thalweg.tracking.spool import Moment, Spool
@@ -42,13 +40,6 @@ def record(uri: str, *told: Event, tell: Callable[[str], None] | None = None) ->
         recorder.handle(event)
     recorder.close(timeout=300.0)
     return recorder
-
-
-def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def deliveries(folder: Path) -> list[int]:
@@ -198,9 +189,9 @@ def test_a_folder_that_cannot_be_written_does_not_disturb_the_study(
 DRIVER = """
 import sys, time
 from thalweg.events import StudyStarted, TrialStarted
-from thalweg.tracking.recorder import MLflowRecorder
-from thalweg.tracking.spool import Moment, Spool
-recorder = MLflowRecorder(sys.argv[1])
+from thalweg.tracking import recorder as recorder_module
+recorder_module._HEAD_START_S = 0.0
+recorder = recorder_module.MLflowRecorder(sys.argv[1])
 recorder.handle(StudyStarted(study=sys.argv[2], space="s", family="f", metric="skill", mode="max",
     num_trials=1, samples=1, num_lanes=1, num_workers=1, directory=sys.argv[3]))
 recorder.handle(TrialStarted(number=0, params={"lr": 0.1}, config={}))
@@ -333,167 +324,26 @@ def test_a_delivering_process_that_starts_slowly_does_not_hold_up_the_spool(
     assert recorder.num_undelivered == 0
 
 
-class Line(socketserver.ThreadingTCPServer):
-    """A port whose connections are passed on to another one, until it is cut.
-
-    Args:
-        port: The port.
-        behind: The other one.
-    """
-
-    allow_reuse_address = daemon_threads = True
-
-    def __init__(self, port: int, behind: int) -> None:
-        self.behind = behind
-        self.ends: list[socket.socket] = []
-        super().__init__(("127.0.0.1", port), Passing)
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    def cut(self) -> None:
-        """Refuses new connections and ends those that there are."""
-        self.shutdown()
-        self.server_close()
-        for end in self.ends:
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-
-class Passing(socketserver.BaseRequestHandler):
-    """Passes on one connection."""
-
-    server: Line
-
-    def handle(self) -> None:
-        with socket.create_connection(("127.0.0.1", self.server.behind)) as far:
-            self.server.ends += [self.request, far]
-            back = threading.Thread(target=pass_on, args=(far, self.request), daemon=True)
-            back.start()
-            pass_on(self.request, far)
-            back.join()
-
-
-def pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Server:
-    """A real MLflow server on loopback, which takes seconds to start, behind a line that can be cut and mended."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port, self.behind = free_port(), free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.behind), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
-        command += ["--artifacts-destination", f"{folder}/artifacts"]
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(
-            command, env=environment(QUIET), stdout=quiet, stderr=quiet, start_new_session=True
-        )
-        self.line: Line | None = None
-
-    def mend(self) -> None:
-        self.line = self.line or Line(self.port, self.behind)
-
-    def cut(self) -> None:
-        if self.line is not None:
-            self.line.cut()
-        self.line = None
-
-    def answers(self) -> bool:
-        with suppress(OSError):
-            urllib.request.urlopen(f"http://127.0.0.1:{self.behind}/health", timeout=2.0).close()
-            return True
-        return False
-
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, whole: Path) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(whole, folder / "server.db")
-    server = Server(folder)
-    try:
-        until(server.answers)
-        yield server
-    finally:
-        server.kill()
-
-
-@pytest.fixture
-def server(running: Server) -> Iterator[Server]:
-    running.mend()
-    yield running
-    running.cut()
-
-
-def on_server(server: Server, study: str) -> dict[str, "Run"]:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(server.uri)
-    experiment = client.get_experiment_by_name(study)
-    assert experiment is not None
-    found = list(client.search_runs([experiment.experiment_id]))
-    assert len({run.info.run_name for run in found}) == len(found)
-    return {run.info.run_name: run for run in found}
-
-
-def test_a_server_that_is_away_for_a_while_gets_everything_in_order(
-    server: Server, make: Any, study: str, client: "MlflowClient"
+def test_delivery_starts_with_the_first_evaluation_so_that_lanes_have_the_cores_first(
+    uri: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    recorder = MLflowRecorder(server.uri, tell=said.append)
-    for event in [make.started(), make.trial(0), make.progress(0, 256, 0.1)]:
+    monkeypatch.setattr(recorder_module, "_HEAD_START_S", 600.0)
+    recorder = MLflowRecorder(uri)
+    for event in (make.started(), make.trial(0)):
         recorder.handle(event)
-    until(lambda: recorder.num_undelivered == 0)
-    server.cut()
-    for event in [make.progress(0, 512, 0.2), make.ended(0, 0.2), *make.whole(1, 0.3)]:
-        recorder.handle(event)
-    until(lambda: said)
-    assert "does not answer" in said[0]
-    server.mend()
-    until(lambda: len(said) == 2)
-    recorder.handle(StudyEnded(end="finished"))
+    until(lambda: recorder.num_undelivered == 2 and list(make.folder.glob("*.jsonl")))
+    assert not deliveries(make.folder)
+    recorder.handle(make.progress(0, 1, 0.5))
+    until(lambda: deliveries(make.folder))
     recorder.close(timeout=300.0)
-    runs = on_server(server, study)
     assert recorder.num_undelivered == 0
-    assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    assert runs["trial 000"].data.metrics["objective"] == 0.2
-    assert runs["trial 000"].data.metrics["time/train_s"] == 4.0
-    assert runs[f"study {study}"].data.metrics["trials/complete"] == 2
 
 
-def test_what_a_server_misses_is_delivered_when_the_study_is_continued(
-    server: Server, make: Any, study: str, client: "MlflowClient"
+def test_delivery_does_not_wait_for_an_evaluation_that_is_long_in_coming(
+    uri: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    recorder = MLflowRecorder(server.uri, tell=said.append)
-    for event in [make.started(), make.trial(0)]:
-        recorder.handle(event)
-    until(lambda: recorder.num_undelivered == 0)
-    server.cut()
-    told = [make.progress(0, 512, 0.2), make.ended(0, 0.2), StudyEnded(end="interrupted")]
-    for event in told:
-        recorder.handle(event)
+    monkeypatch.setattr(recorder_module, "_HEAD_START_S", 0.5)
+    recorder = MLflowRecorder(uri)
+    recorder.handle(make.started())
+    until(lambda: not recorder.num_undelivered)
     recorder.close(timeout=300.0)
-    assert recorder.num_undelivered == len(told)
-    assert f"has not received {len(told)} events" in said[-1]
-    server.mend()
-    record(server.uri, make.started(finished_trials=1), *make.whole(1, 0.3), StudyEnded(end="finished"))
-    runs = on_server(server, study)
-    assert set(runs) == {f"study {study}", "trial 000", "trial 001"}
-    assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    assert runs["trial 000"].data.metrics["objective"] == 0.2

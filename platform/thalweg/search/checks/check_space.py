@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from threading import Event
 from typing import TypeAlias
 
 from thalweg.errors import SpaceError
@@ -72,14 +75,35 @@ def judgements(examined: Examined, seconds: float = SECONDS) -> Iterator[Judgeme
         yield found
 
 
-def check_before_search(examined: Examined) -> Iterator[str]:
+@contextmanager
+def check_meanwhile(examined: Examined) -> Iterator[Callable[[], list[str]]]:
+    """Checks a space in a thread beside a block; one that ends early calls the check off, and waits for its last step.
+
+    Yields:
+        A function that waits for the check, and returns or raises what `check_before_search` does.
+    """
+    _ = examined.seconds_of_sample  # now: beside the block it would be too long
+    called_off = Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="check") as thread:
+        found = thread.submit(lambda: list(check_before_search(examined, called_off)))
+        try:
+            yield found.result
+        finally:
+            called_off.set()
+
+
+def check_before_search(examined: Examined, called_off: Event | None = None) -> Iterator[str]:
     """Yields what a search tells of a space before its first trial; `thalweg check` takes more time and tells more.
+
+    Args:
+        examined: The space.
+        called_off: Ends the check early if another thread sets it.
 
     Raises:
         SpaceError: A parameter reaches no configuration, trials would not be measured alike, or splits leak.
     """
     yield from check_used(examined.space, *examined.drawn)
-    deadline = Deadline(SECONDS_BEFORE_SEARCH)
+    deadline = Deadline(SECONDS_BEFORE_SEARCH, called_off)
     if (seconds := examined.seconds_of_sample) > MAX_SECONDS_OF_SAMPLE:
         yield (
             f"a sample takes {seconds:.1f} s here: whether parameters act, and trials are measured alike, is left to "

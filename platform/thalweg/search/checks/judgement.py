@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any, Literal
 
 Mark = Literal["passed", "warned", "failed", "not reached"]
@@ -68,15 +69,17 @@ class Deadline:
 
     Args:
         seconds: Time from now on.
+        called_off: Ends it, and those of its shares, earlier; another thread may set it.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, called_off: Event | None = None) -> None:
         self._end = time.monotonic() + seconds
+        self._called_off = called_off or Event()
 
     @property
     def left(self) -> float:
         """Seconds that are left; 0 if the time has passed."""
-        return max(0.0, self._end - time.monotonic())
+        return 0.0 if self._called_off.is_set() else max(0.0, self._end - time.monotonic())
 
     @property
     def has_passed(self) -> bool:
@@ -85,4 +88,4 @@ class Deadline:
 
     def share(self, ratio: float) -> Deadline:
         """Returns the end of a share of the time that is left."""
-        return Deadline(self.left * ratio)
+        return Deadline(self.left * ratio, self._called_off)

@@ -1,5 +1,7 @@
 """The verdicts of a space as a whole: their order, what is not reached, and what is wrong with data and objective."""
 
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +14,7 @@ from thalweg.contract import Batch
 from thalweg.errors import SpaceError
 from thalweg.search.checks import check_space
 from thalweg.search.checks.baseline_values import judge_baselines
-from thalweg.search.checks.check_space import check_before_search, judgements
+from thalweg.search.checks.check_space import check_before_search, check_meanwhile, judgements
 from thalweg.search.checks.comparability import judge_comparability
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
@@ -209,3 +211,36 @@ def test_a_large_model_is_left_to_the_command(examine: Examine, monkeypatch: pyt
     monkeypatch.setattr(check_space, "MAX_SECONDS_OF_SAMPLE", 0.0)
     (told,) = check_before_search(examine(margins))
     assert told.startswith("a sample takes ") and told.endswith("is left to `thalweg check`")
+
+
+@pytest.mark.slow
+def test_a_search_may_start_ray_while_its_space_is_checked(examine: Examine) -> None:
+    with check_meanwhile(examine(margins)) as found:
+        assert found() == list(check_before_search(examine(margins)))
+
+
+@pytest.mark.slow
+def test_what_is_refused_beside_a_block_is_raised_in_it(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KnotsTask, "measures", lambda task: (Forgiving(task.config),))
+    with pytest.raises(SpaceError, match="got margin"), check_meanwhile(examine(margins)) as found:
+        found()
+
+
+def test_ctrl_c_beside_a_check_calls_it_off(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, left = threading.Event(), []
+
+    def endless(_: Examined, deadline: Deadline) -> Judgement:
+        begun.set()
+        while not deadline.has_passed:
+            time.sleep(0.001)
+        left.append(deadline._end - time.monotonic())
+        return Judgement(check="comparable")
+
+    checks = {name: (endless, ratio, needed) for name, (_, ratio, needed) in check_space._CHECKS.items()}
+    monkeypatch.setattr(check_space, "_CHECKS", checks)
+    with pytest.raises(KeyboardInterrupt), check_meanwhile(examine(only_lr)):
+        assert begun.wait(20.0)
+        raise KeyboardInterrupt
+    assert left[0] > 0
