@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +34,7 @@ from thalweg.lanes.interruption import ending_at_once
 
 if TYPE_CHECKING:
     from thalweg.analysis.verdict.confirmed import Confirmed
-    from thalweg.search.confirmation.confirmation import Confirmation
+    from thalweg.search.confirmation.confirmation import Confirmation, Run
     from thalweg.search.run import Options
     from thalweg.search.store.records import StudyRecord
 
@@ -231,16 +232,18 @@ def _carried_out(
     if not first.wanted:
         return 0
     done = [run for run, _ in plan.runs(own)] if own is not None else []
+    lost = [run for run, _ in plan.lost(own)] if own is not None else []
     _ask(plan, cost_ahead(plan, record, done, lanes), yes=yes, as_json=as_json)
-    space = confirmation.confirmed_space(plan, record, [*done, *first.wanted], num_lanes=lanes)
+    space = confirmation.confirmed_space(plan, record, [*done, *lost, *first.wanted], num_lanes=lanes)
     confirmation.adopt_starting_points(options.directory.parent / record.name, options.directory)
-    return _trained(space, plan, record, options, uri, data, plain=plain, quiet=as_json)
+    return _trained(space, plan, record, lost, options, uri, data, plain=plain, quiet=as_json)
 
 
 def _trained(
     space: Any,
     plan: Confirmation,
     record: StudyRecord,
+    lost: Sequence[Run],
     options: Options,
     uri: str,
     data: Path | None,
@@ -248,6 +251,7 @@ def _trained(
     plain: bool,
     quiet: bool,
 ) -> int:
+    """Trains the runs of a space and those that they make necessary; what is lost on the way is not tried again."""
     with ending_at_once():
         from thalweg.analysis.studies import earlier_trials
         from thalweg.analysis.verdict.confirmed import judge
@@ -271,7 +275,9 @@ def _trained(
     write_plan(plan, options.directory)  # before any seed is seen
 
     def extend(own: StudyRecord) -> Any:
-        return plan.params(judge(plan, own, record, best_baseline(record, options.directory)).wanted)
+        wanted = judge(plan, own, record, best_baseline(record, options.directory)).wanted
+        more = Counter(run for run, _ in plan.lost(own)) - Counter(lost)
+        return plan.params([run for run in wanted if not more[run]])
 
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     view = make_view(console, earlier_trials(options), plain=plain or quiet)
@@ -315,6 +321,11 @@ def _judged(
 
     found, own = judged(plan, record, options.directory, options.storage)
     if own is None or not test:
+        return found, None
+    if found.wanted:
+        tell(
+            "the split test is not read before all runs are there: each reading counts; give the command again"
+        )
         return found, None
     folders = (options.directory, options.directory.parent / record.name)
     root = data_root(family_of(record), data)

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from thalweg.analysis.verdict.paired_tests import seeds_needed
 from thalweg.search.confirmation.confirmation import Confirmation, Run
 from thalweg.search.confirmation.contenders import Contender
 from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.wording import counted
 
 if TYPE_CHECKING:  # torch takes seconds
     from thalweg.analysis.verdict.unit_scope import UnitFinding
@@ -25,8 +26,6 @@ _FAILED: Mapping[str | None, str] = {
     "diverged": "diverged",
     "out_of_memory": "ran out of memory",
     "infeasible": "could not be trained",
-    "data": "had damaged data",
-    "infrastructure": "lost their machine",
 }
 CHEAPER = 0.8
 """A configuration is called cheaper if its runs take at most this share of the champion's time."""
@@ -38,11 +37,13 @@ class Repeated:
 
     Attributes:
         contender: The configuration.
-        trials: Its runs that have ended, by the index of their seed.
+        trials: Its runs that have ended by themselves, by the index of their seed.
+        lost: Attempts at other runs, each lost through no fault of the configuration, by the index of their seed.
     """
 
     contender: Contender
     trials: Mapping[int, TrialRecord]
+    lost: Mapping[int, tuple[TrialRecord, ...]] = field(default_factory=dict)
 
     @property
     def scores(self) -> dict[int, float | None]:
@@ -172,6 +173,12 @@ class Confirmed:
         """The configuration that was named before any new seed."""
         return self.repeated[0]
 
+    @property
+    def lost(self) -> dict[Run, tuple[TrialRecord, ...]]:
+        """Attempts at runs that are still wanted, each lost through no fault of its configuration, by the run."""
+        attempts = {one.contender.name: one.lost for one in self.repeated}
+        return {run: attempts[run[0]][run[1]] for run in self.wanted if run[1] in attempts[run[0]]}
+
 
 def judge(
     plan: Confirmation, record: StudyRecord | None, search: StudyRecord, baseline: BestBaseline | None = None
@@ -184,12 +191,7 @@ def judge(
         search: The study that is confirmed.
         baseline: The best baseline by the objective, which enters as a constant.
     """
-    trials: dict[str, dict[int, TrialRecord]] = {one.name: {} for one in plan.contenders}
-    for (name, index), trial in plan.runs(record) if record is not None else ():
-        trials[name][index] = trial
-    repeated = tuple(
-        Repeated(contender=one, trials=dict(sorted(trials[one.name].items()))) for one in plan.contenders
-    )
+    repeated = _repeated(plan, record)
     sign = 1.0 if search.mode == "max" else -1.0
     shape = (len(repeated) + (baseline is not None), len(plan.seeds))
     scores, ended = np.full(shape, np.nan), np.zeros(shape, np.bool_)
@@ -213,10 +215,26 @@ def judge(
         baseline=baseline,
         findings=findings,
         wanted=wanted,
-        recommendation=recommend(repeated, findings),
+        recommendation=recommend(repeated, findings, search.mode),
         metric=str(search.definition["metric"]),
         mode=search.mode,
         unit=_unit(search),
+    )
+
+
+def _repeated(plan: Confirmation, record: StudyRecord | None) -> tuple[Repeated, ...]:
+    ended = {} if record is None else dict(plan.runs(record))
+    lost: dict[Run, tuple[TrialRecord, ...]] = {}
+    for run, trial in plan.lost(record) if record is not None else ():
+        if run not in ended:
+            lost[run] = (*lost.get(run, ()), trial)
+    return tuple(
+        Repeated(
+            contender=one,
+            trials={index: ended[name, index] for name, index in sorted(ended) if name == one.name},
+            lost={index: trials for (name, index), trials in lost.items() if name == one.name},
+        )
+        for one in plan.contenders
     )
 
 
@@ -232,14 +250,19 @@ def with_units(confirmed: Confirmed, found: Mapping[str, Sequence[UnitFinding]])
     return replace(confirmed, findings=findings)
 
 
-def recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Recommendation:
+def recommend(
+    repeated: Sequence[Repeated], findings: Sequence[Finding], mode: Literal["min", "max"]
+) -> Recommendation:
     """Chooses what to use: what is shown to be better, else what is cheaper of the same, else the champion.
+
+    In place of a champion of which a run failed it is the one with the best mean of those without a failure.
 
     Args:
         repeated: The configurations, the champion first.
         findings: Verdicts on its rivals.
+        mode: Whether smaller or larger is better.
     """
-    found = _recommend(repeated, findings)
+    found = _recommend(repeated, findings, mode)
     better = [one.rival for one in findings if one.kind == "constant" and one.word == "loses"]
     if not better:
         return found
@@ -248,7 +271,9 @@ def recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Reco
     )
 
 
-def _recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Recommendation:
+def _recommend(
+    repeated: Sequence[Repeated], findings: Sequence[Finding], mode: Literal["min", "max"]
+) -> Recommendation:
     champion, by_name = repeated[0], {one.contender.name: one for one in repeated}
     runs = [one for one in findings if one.kind == "configuration"]
     name = champion.contender.name
@@ -257,7 +282,7 @@ def _recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Rec
         best = min(lost, key=lambda one: one.difference or 0.0)
         return Recommendation(name=best.rival, reason=f"{name} loses to it")
     if champion.num_failed:
-        return _instead_of_unstable(repeated)
+        return _instead_of_unstable(repeated, mode)
     same = [by_name[one.rival] for one in runs if one.word == "same"]
     cheap = [one for one in same if _is_cheaper(one, champion)]
     if cheap:
@@ -274,13 +299,21 @@ def _recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Rec
     return Recommendation(name=name, reason="the search's best; no seeds are judged yet")
 
 
-def _instead_of_unstable(repeated: Sequence[Repeated]) -> Recommendation:
+def _instead_of_unstable(repeated: Sequence[Repeated], mode: Literal["min", "max"]) -> Recommendation:
+    """Returns the configuration with the best mean, over the seeds that all have, of those without a failed run."""
     champion = repeated[0]
     told = f"of the runs of {champion.contender.name} {champion.failed}"
-    for one in repeated[1:]:
-        if one.trials and not one.num_failed:
-            return Recommendation(name=one.contender.name, reason=f"{told}, none of this one")
-    return Recommendation(name=None, reason=f"{told}, and so did some of each other configuration")
+    stable = [one for one in repeated[1:] if one.trials and not one.num_failed]
+    if not stable:
+        return Recommendation(name=None, reason=f"{told}, and so did some of each other configuration")
+    seeds = set(stable[0].trials).intersection(*(one.trials for one in stable))
+    if not seeds:
+        return Recommendation(name=None, reason=f"{told}, and the others have no seeds in common yet")
+    sign = 1.0 if mode == "max" else -1.0
+    best = max(stable, key=lambda one: sign * sum(one.scores[index] or 0.0 for index in seeds))
+    among = f", which has the best mean of {len(stable)} over {counted(len(seeds), 'seed')}"
+    reason = f"{told}, none of this one{among if len(stable) > 1 else ''}"
+    return Recommendation(name=best.contender.name, reason=reason)
 
 
 def _is_cheaper(one: Repeated, champion: Repeated) -> bool:

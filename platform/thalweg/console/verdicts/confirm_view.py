@@ -58,6 +58,8 @@ def show_confirmed(confirmed: Confirmed, console: Console, split: str = "validat
         console.print(_verdicts(confirmed), "", sep="\n")
         for sentence in sentences(confirmed):
             console.print(Text(sentence), soft_wrap=True)
+    for text in lost_runs(confirmed) if split == "validation" else ():
+        console.print(Text(text, style="yellow"), soft_wrap=True)
     told = confirmed.recommendation
     text = f"use {told.name}: {told.reason}" if told.name else f"nothing to recommend: {told.reason}"
     console.print(Text(text, style="bold"), soft_wrap=True)
@@ -93,6 +95,25 @@ def sentence(confirmed: Confirmed, one: Finding) -> str:
     if one.word == "unstable":
         text = f"{champion} {said} {one.rival}: unstable, {_failed(confirmed, one)}"
     return "; ".join([text, *units])
+
+
+def lost_runs(confirmed: Confirmed) -> list[str]:
+    """Returns a sentence on the wanted runs of each configuration that were lost through no fault of it."""
+    found = []
+    for one in confirmed.repeated:
+        name = one.contender.name
+        attempts = [each for (run, _), each in confirmed.lost.items() if run == name]
+        if not attempts:
+            continue
+        last, most = attempts[-1][-1], max(map(len, attempts))
+        was, them = ("was", "it") if len(attempts) == 1 else ("were", "them")
+        times = f" {most} times by now" if most > 1 else ""
+        found.append(
+            f"{counted(len(attempts), 'run')} of {name} {was} lost{times}, as {last.ended_as} "
+            f"({last.reason or 'no reason is known'}): that says nothing of the configuration, and the same command "
+            f"runs {them} again{'; --trials and --as NAME confirm without it' if most > 1 else ''}"
+        )
+    return found
 
 
 def footnotes(confirmed: Confirmed) -> list[str]:

@@ -9,7 +9,7 @@ from thalweg.analysis.comparison import BestBaseline
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
 from thalweg.analysis.verdict.verdict_files import as_json
 from thalweg.console.formatting import score
-from thalweg.console.verdicts.confirm_view import footnotes
+from thalweg.console.verdicts.confirm_view import footnotes, lost_runs
 from thalweg.contract import Metric
 from thalweg.events import EndedAs
 from thalweg.search.confirmation.confirmation import Confirmation
@@ -120,7 +120,7 @@ def test_runs_that_ran_out_of_memory_are_told_from_those_that_diverged(
     assert replace(one, trials={0: valueless}).failures == {"failed": 1}
 
 
-@pytest.mark.parametrize("word", ["diverged", "out_of_memory", "data", "infrastructure", "infeasible", None])
+@pytest.mark.parametrize("word", ["diverged", "out_of_memory", "infeasible", None])
 def test_a_failure_improves_no_verdict_however_it_came(judged: Judge, word: EndedAs | None) -> None:
     whole = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, 3.1, 3.05]})
     assert _words(whole)["b"] == "loses"
@@ -133,6 +133,42 @@ def test_a_failure_improves_no_verdict_however_it_came(judged: Judge, word: Ende
         record = StudyRecord(name="rivers", definition={"metric": "skill", "mode": "max"}, trials=tuple(lost))
         found = judge(whole.plan, record, record)
         assert _words(found) == {"b": "unstable"} and found.recommendation.name == "b"
+
+
+@pytest.mark.parametrize("word", ["data", "infrastructure", "preempted", "stopped_by_user"])
+def test_a_run_that_was_lost_is_wanted_again_and_is_no_failure(judged: Judge, word: EndedAs) -> None:
+    whole = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, 3.1, 3.05]})
+    trials = [trial for one in whole.repeated for trial in one.trials.values()]
+    lost = replace(trials[0], status="failed", value=None, ended_as=word, reason="its machine is gone")
+
+    def of(*found: TrialRecord) -> Confirmed:
+        record = StudyRecord(name="rivers", definition={"metric": "skill", "mode": "max"}, trials=found)
+        return judge(whole.plan, record, record)
+
+    once, twice = of(lost, *trials[1:]), of(lost, lost, *trials[1:])
+    assert once.wanted == (("a", 0),) and once.champion.num_failed == 0
+    assert _words(once) == {"b": "cannot tell"} and once.findings[0].seeds == 0
+    (said,) = lost_runs(once)
+    assert f"1 run of a was lost, as {word} (its machine is gone)" in said and "runs it again" in said
+    assert "lost 2 times by now" in lost_runs(twice)[0] and "--as NAME" in lost_runs(twice)[0]
+    assert as_json(twice)["configurations"][0]["lost"] == {"0": 2} and as_json(twice)["open"]
+    again = of(lost, *trials)
+    assert not lost_runs(again) and as_json(again) == as_json(whole)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_in_place_of_an_unstable_champion_the_best_of_the_stable_is_used(judged: Judge, mode: str) -> None:
+    sign = 1 if mode == "max" else -1
+    scores: Scores = {
+        "a": [sign * 9.0, None, sign * 9.0],
+        "b": [sign * value for value in (0.3, 0.5, 0.4)],
+        "c": [sign * value for value in (1.0, 0.8, 0.9)],
+        "d": [sign * value for value in (9.0, 9.0)] + [None],
+    }
+    found = judged(scores, mode=mode).recommendation
+    assert found.name == "c" and "the best mean of 2 over 3 seeds" in found.reason
+    more = {**scores, "b": [*scores["b"], *[sign * 99.0] * 5]}  # which no other one had
+    assert judged(more, mode=mode).recommendation.name == "c"
 
 
 def test_differences_are_in_the_unit_of_the_objective(judged: Judge) -> None:
