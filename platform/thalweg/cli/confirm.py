@@ -228,12 +228,15 @@ def _carried_out(
     from thalweg.search.confirmation import confirmation
 
     own = own_record(options.directory, options.storage)
-    first = judge(plan, own, record, best_baseline(record, options.directory))
+    searched = best_baseline(record, options.directory.parent / record.name)
+    found = best_baseline(record, options.directory)
+    first = judge(plan, own, record, found)
     if not first.wanted:
         return 0
     done = [run for run, _ in plan.runs(own)] if own is not None else []
     lost = [run for run, _ in plan.lost(own)] if own is not None else []
-    _ask(plan, cost_ahead(plan, record, done, lanes), yes=yes, as_json=as_json)
+    ahead = cost_ahead(plan, record, done, lanes, has_constants=(found or searched) is not None)
+    _ask(plan, ahead, yes=yes, as_json=as_json)
     space = confirmation.confirmed_space(plan, record, [*done, *lost, *first.wanted], num_lanes=lanes)
     confirmation.adopt_starting_points(options.directory.parent / record.name, options.directory)
     return _trained(space, plan, record, lost, options, uri, data, plain=plain, quiet=as_json)

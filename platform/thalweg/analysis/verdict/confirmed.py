@@ -13,11 +13,11 @@ import numpy as np
 
 from thalweg.analysis.comparison import BestBaseline
 from thalweg.analysis.verdict.looks import WORDS, Looks, Word, look_by_look, spending
-from thalweg.analysis.verdict.paired_tests import seeds_needed
+from thalweg.analysis.verdict.paired_tests import num_hypotheses, seeds_needed
 from thalweg.search.confirmation.confirmation import Confirmation, Run
 from thalweg.search.confirmation.contenders import Contender
 from thalweg.search.store.records import StudyRecord, TrialRecord
-from thalweg.wording import counted
+from thalweg.wording import counted, some
 
 if TYPE_CHECKING:  # torch takes seconds
     from thalweg.analysis.verdict.unit_scope import UnitFinding
@@ -164,9 +164,8 @@ class Confirmed:
 
     @property
     def constants(self) -> dict[str, float]:
-        """Values of all baselines, the best first. Only the best is judged: who beats it beats the others."""
-        best = self.baseline
-        return {} if best is None else {best.name: best.value, **dict(best.others)}
+        """Values of all baselines, the best first."""
+        return {} if self.baseline is None else self.baseline.values
 
     @property
     def champion(self) -> Repeated:
@@ -189,25 +188,26 @@ def judge(
         plan: Who runs and with which seeds.
         record: The confirmation; None before it has begun.
         search: The study that is confirmed.
-        baseline: The best baseline by the objective, which enters as a constant.
+        baseline: The best baseline by the objective; it and the others enter as constants.
     """
     repeated = _repeated(plan, record)
     sign = 1.0 if search.mode == "max" else -1.0
-    shape = (len(repeated) + (baseline is not None), len(plan.seeds))
+    constants = {} if baseline is None else baseline.values
+    shape = (len(repeated) + len(constants), len(plan.seeds))
     scores, ended = np.full(shape, np.nan), np.zeros(shape, np.bool_)
     for row, one in enumerate(repeated):
         for index, score in one.scores.items():
             ended[row, index], scores[row, index] = True, math.nan if score is None else sign * score
-    constant = np.zeros(len(scores), np.bool_)
-    if baseline is not None:
-        scores[-1], ended[-1], constant[-1] = sign * baseline.value, True, True
+    constant = np.arange(len(scores)) >= len(repeated)
+    ended[constant], scores[constant] = True, sign * np.array([*constants.values()])[:, None]
     found = look_by_look(
         scores, spending(len(plan.seeds)), matters=plan.matters, ended=ended, constant=constant
     )
-    runs = [(one.contender.name, one) for one in repeated[1:]]
-    findings = tuple(_finding(place, name, one, repeated[0], found) for place, (name, one) in enumerate(runs))
-    if baseline is not None:
-        findings += (_finding(len(runs), baseline.name, None, repeated[0], found),)
+    rivals = [*((one.contender.name, one) for one in repeated[1:]), *((name, None) for name in constants)]
+    count = num_hypotheses(constant[1:])
+    findings = tuple(
+        _finding(place, name, one, repeated[0], found, count) for place, (name, one) in enumerate(rivals)
+    )
     wanted = tuple((repeated[row].contender.name, int(index)) for index, row in np.argwhere(found.wanted.T))
     return Confirmed(
         plan=plan,
@@ -266,9 +266,8 @@ def recommend(
     better = [one.rival for one in findings if one.kind == "constant" and one.word == "loses"]
     if not better:
         return found
-    return replace(
-        found, reason=f"{found.reason}; {better[0]}, a baseline, is better still than the champion"
-    )
+    told = f"{better[0]}, a baseline, is" if len(better) == 1 else f"{some(better)}, baselines, are"
+    return replace(found, reason=f"{found.reason}; {told} better still than the champion")
 
 
 def _recommend(
@@ -321,7 +320,9 @@ def _is_cheaper(one: Repeated, champion: Repeated) -> bool:
     return own is not None and theirs is not None and own <= CHEAPER * theirs
 
 
-def _finding(place: int, name: str, one: Repeated | None, champion: Repeated, found: Looks) -> Finding:
+def _finding(
+    place: int, name: str, one: Repeated | None, champion: Repeated, found: Looks, num_rivals: int
+) -> Finding:
     word, seeds = WORDS[int(found.words[place])], int(found.seeds[place])
     mean, low, high, matters = (
         _finite(each[place]) for each in (found.mean, found.low, found.high, found.matters)
@@ -339,7 +340,7 @@ def _finding(place: int, name: str, one: Repeated | None, champion: Repeated, fo
         num_failed=(champion.num_failed, one.num_failed if one is not None else 0),
     )
     if word == "cannot tell" and seeds and mean is not None:
-        needed = _needed(finding, one, champion, found.words.shape[-1])
+        needed = _needed(finding, one, champion, num_rivals)
         seconds = (champion.seconds or 0.0) + (one.seconds or 0.0 if one is not None else 0.0)
         if needed is not None:
             return replace(finding, needed=needed, needed_s=max(0, needed - seeds) * seconds or None)

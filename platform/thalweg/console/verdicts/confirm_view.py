@@ -132,7 +132,10 @@ def footnotes(confirmed: Confirmed) -> list[str]:
             "hold for all rivals together, so that one may reach 0 beside a verdict that holds"
         )
     if len(names := list(confirmed.constants)) > 1:
-        found.append(f"of the constants the best, {names[0]}, is judged: what beats it beats the others")
+        found.append(
+            "the constants count as one rival: one interval of the champion's mean judges each of them, over seeds; "
+            f"over places and years the best, {names[0]}, is judged"
+        )
     if confirmed.plan.stopped:
         found.append(
             f"{counted(confirmed.plan.stopped, 'trial')} of the search stopped early: not found worse, only stopped"

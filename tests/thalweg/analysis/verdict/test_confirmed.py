@@ -8,6 +8,7 @@ import pytest
 from thalweg.analysis.comparison import BestBaseline
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
 from thalweg.analysis.verdict.verdict_files import as_json
+from thalweg.analysis.verdict.verdict_picture import figure
 from thalweg.console.formatting import score
 from thalweg.console.verdicts.confirm_view import footnotes, lost_runs
 from thalweg.contract import Metric
@@ -197,12 +198,22 @@ def test_a_baseline_enters_as_a_constant(judged: Judge) -> None:
     several = replace(climatology, others=(("persistence", 0.1),))
     both = judged({"a": [1 + n for n in NOISE[:3]], "b": NOISE[:3]}, baseline=several)
     assert as_json(both)["constants"] == {"climatology": 0.2, "persistence": 0.1}
-    assert [one.rival for one in both.findings] == ["b", "climatology"]
-    assert any("the best, climatology, is judged" in sentence for sentence in footnotes(both))
-    assert not any("is judged" in sentence for sentence in footnotes(found))
+    assert _words(both) == {"b": "cannot tell", "climatology": "beats", "persistence": "beats"}
+    assert any("the constants count as one rival" in sentence for sentence in footnotes(both))
+    assert not any("count as one rival" in sentence for sentence in footnotes(found))
+    near = replace(climatology, value=1.0, others=(("persistence", 0.1),))
+    between = judged(
+        {"a": [1 + n for n in NOISE], "b": [1 + n for n in NOISE[::-1]]}, baseline=near, matters=0.001
+    )
+    assert _words(between) == {"b": "cannot tell", "climatology": "cannot tell", "persistence": "beats"}
+    assert between.findings[2].seeds == 3
     ridge = judged({"a": [1 + n for n in NOISE], "b": NOISE}, baseline=BestBaseline("ridge", 1.6, "max"))
     assert ridge.findings[-1].word == "loses" and ridge.recommendation.name == "a"
     assert "ridge, a baseline, is better still" in ridge.recommendation.reason
+    lstm = BestBaseline("lstm", 1.7, "max", (("ridge", 1.6), ("climatology", 0.2)))
+    told = judged({"a": [1 + n for n in NOISE], "b": NOISE}, baseline=lstm).recommendation.reason
+    assert "lstm, ridge, baselines, are better still" in told
+    assert len(figure(judged({"a": NOISE, "b": NOISE}, baseline=lstm)).axes[0].get_yticks()) == 5
 
 
 def test_the_next_look_wants_what_is_missing_in_the_order_of_seeds(judged: Judge) -> None:
