@@ -292,7 +292,7 @@ def _recommend(
         )
     beaten = [one for one in runs if one.word.startswith("beats")]
     if runs and len(beaten) == len(runs):
-        return Recommendation(name=name, reason="it beats all others")
+        return Recommendation(name=name, reason="it beats all other configurations")
     if any(one.seeds for one in findings):
         return Recommendation(name=name, reason="nothing is shown to be better")
     return Recommendation(name=name, reason="the search's best; no seeds are judged yet")

@@ -135,7 +135,7 @@ def rejected_of(p: Floats, error: float, constant: Flags, before: Flags) -> Flag
     bound = error / np.maximum(family - found.sum(-1), 1)[..., None]
     rejected = found[..., -1:] | (p <= bound)
     rejected[..., ~constant] = found[..., :-1]
-    return rejected & np.isfinite(p)
+    return np.asarray(rejected & np.isfinite(p))
 
 
 def holm(p: Floats, error: float, family: Counts) -> Flags:

@@ -59,7 +59,10 @@ def test_a_champion_that_is_better_beats_and_is_used(judged: Judge) -> None:
     better, worse = [1 + n for n in NOISE[:3]], [n / 2 for n in NOISE[:3]]
     found = judged({"a": better, "b": worse, "c": [2 * n for n in worse]})
     assert _words(found) == {"b": "beats", "c": "beats"} and not found.wanted
-    assert found.recommendation.name == "a" and found.recommendation.reason == "it beats all others"
+    assert (
+        found.recommendation.name == "a"
+        and found.recommendation.reason == "it beats all other configurations"
+    )
     low, high = found.findings[0].low, found.findings[0].high
     assert low is not None and high is not None and low < 1.0 < high
     as_loss = judged({"a": worse, "b": better, "c": better[::-1]}, mode="min")

@@ -98,7 +98,7 @@ def _constants_slowly(p: np.ndarray, error: float, constant: np.ndarray, before:
         left = int((~rejected & ~constant).sum()) + bool((~rejected & constant).any())
         new = np.flatnonzero(~rejected & (p <= error / max(left, 1)))
         if not len(new):
-            return (rejected & ~before).tolist()
+            return [bool(each) for each in rejected & ~before]
         rejected[new[np.argmin(p[new])]] = True
 
 
