@@ -34,6 +34,7 @@ from thalweg.lanes.interruption import ending_at_once
 
 if TYPE_CHECKING:
     from thalweg.analysis.verdict.confirmed import Confirmed
+    from thalweg.analysis.verdict.reading_log import Reading
     from thalweg.search.confirmation.confirmation import Confirmation, Run
     from thalweg.search.run import Options
     from thalweg.search.store.records import StudyRecord
@@ -113,7 +114,7 @@ def confirm(
     number = _carried_out(plan, record, options, uri, data, lanes, yes, as_json, plain)
     found, at_test = _judged(plan, record, options, data, tell, test=test and not number)
     folder = _kept(found, at_test, record, options, uri, tell)
-    _show(found, at_test, options, folder, output / study, as_json)
+    _show(found, at_test, options, folder, _readings(record, output / study, data), as_json)
     raise typer.Exit(128 + number if number else 0)
 
 
@@ -356,15 +357,27 @@ def _kept(
     return folder
 
 
+def _readings(record: StudyRecord, search: Path, data: Path | None) -> list[Reading]:
+    from thalweg.analysis.declared import family_of
+    from thalweg.analysis.verdict.reading_log import readings
+    from thalweg.datasets.catalogue import data_root
+
+    return readings(record, search.absolute(), data_root(family_of(record), data))
+
+
 def _show(
-    found: Confirmed, at_test: Confirmed | None, options: Options, folder: Path, search: Path, as_json: bool
+    found: Confirmed,
+    at_test: Confirmed | None,
+    options: Options,
+    folder: Path,
+    read: Sequence[Reading],
+    as_json: bool,
 ) -> None:
-    from thalweg.analysis.verdict.sealed_split import readings, told
+    from thalweg.analysis.verdict.reading_log import told
     from thalweg.analysis.verdict.verdict_files import as_json as in_json
     from thalweg.console.verdicts.confirm_view import show_confirmed
     from thalweg.wording import as_seen
 
-    read = readings(search)
     if as_json:
         parts = {"validation": in_json(found), "test": None if at_test is None else in_json(at_test)}
         print(json.dumps({**parts, "test_readings": [each.__dict__ for each in read]}, indent=1))
@@ -374,7 +387,7 @@ def _show(
     if at_test is not None:
         show_confirmed(at_test, console, split="test")
     if read:
-        teller(console)(told(read))
+        teller(console)(told(read, found.plan.study))
     teller(console)(
         f"\nverdict, scores and picture in {as_seen(folder)}; thalweg show {options.name} lists the runs"
     )
