@@ -131,7 +131,7 @@ def footnotes(confirmed: Confirmed) -> list[str]:
             f"a wrong beats or loses in at most 5% of studies, over all rivals and looks: {parts} seeds; intervals "
             "hold for all rivals together, so that one may reach 0 beside a verdict that holds"
         )
-    if len(names := list(confirmed.constants)) > 1:
+    if judged and len(names := list(confirmed.constants)) > 1:
         found.append(
             "the constants count as one rival: one interval of the champion's mean judges each of them, over seeds; "
             f"over places and years the best, {names[0]}, is judged"
