@@ -1,8 +1,9 @@
 """Wrong and missed words of `thalweg confirm` over seeds: simulated studies of four configurations, seven noise shapes.
 
 Of equal configurations, any beats or loses is a wrong word; of a champion that is better by three spreads, beats is the
-right one, its size open or not. Beside them: a noise of more skew than runs tend to have, without a goal, and the usual
-practice, percentile bootstrap intervals of fresh seeds of which two do not overlap.
+right one, its size open or not. Beside them, without a goal: a noise of more skew than runs tend to have; constants
+near the champion's mean, for a t-test of one skewed mean is wrong more often than that of a paired difference; and the
+usual practice, percentile bootstrap intervals of fresh seeds of which two do not overlap.
 
     uv run python -m benchmarks.verdicts --json verdicts.json
 """
@@ -18,6 +19,7 @@ from thalweg.analysis.verdict.looks import WORDS, look_by_look, spending
 SHAPES = ("equal", "champion x3", "rival x3", "graded", "t4", "skew", "skew, rival x3")
 HARSH = "exponential, rival x3"
 NUM_CONFIGURATIONS = 4
+CONSTANTS = (0.1, 0.0, -0.1)
 WRONG = [WORDS.index(word) for word in ("beats", "beats, size open", "loses")]
 FOUND = [WORDS.index(word) for word in ("beats", "beats, size open")]
 
@@ -44,6 +46,18 @@ def wrong(shape: str, num_studies: int, num_seeds: int, rng: np.random.Generator
     """Returns the share of studies of equal configurations with a wrong word."""
     found = look_by_look(draw(shape, num_studies, num_seeds, rng), spending(num_seeds))
     return float(np.isin(found.words, WRONG).any(-1).mean())
+
+
+def wrong_beside_constants(shape: str, num_studies: int, num_seeds: int, rng: np.random.Generator) -> float:
+    """Returns the share of studies of equal configurations with a wrong word, beside constants on both sides of all."""
+    runs = draw(shape, num_studies, num_seeds, rng)
+    constants = np.broadcast_to(np.array(CONSTANTS)[:, None], (num_studies, len(CONSTANTS), num_seeds))
+    is_constant = np.arange(NUM_CONFIGURATIONS + len(CONSTANTS)) >= NUM_CONFIGURATIONS
+    scores = np.concatenate([runs, constants], 1)
+    found = look_by_look(scores, spending(num_seeds), constant=is_constant)
+    truth = np.sign(-np.array([*np.zeros(NUM_CONFIGURATIONS - 1), *CONSTANTS]))  # 1 if the champion is better
+    said = np.isin(found.words, FOUND) * 1.0 - (found.words == WORDS.index("loses"))
+    return float(((said != 0) & (said != truth)).any(-1).mean())
 
 
 def right(shape: str, num_studies: int, num_seeds: int, rng: np.random.Generator) -> tuple[float, float]:
@@ -79,6 +93,9 @@ def measured(num_studies: int) -> Figures:
         share, seeds = right(shape, num_studies, 8, rng)
         figures.add(f"three spreads found, {shape}", [share], "1", "at least 0.95")
         figures.add(f"seeds that it took, {shape}", [seeds], "1")
+    for shape in SHAPES:
+        share = wrong_beside_constants(shape, num_studies, 8, rng)
+        figures.add(f"wrong words beside {len(CONSTANTS)} constants, 8 seeds, {shape}", [share], "1")
     return figures
 
 

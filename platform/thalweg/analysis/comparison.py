@@ -30,6 +30,11 @@ class BestBaseline:
     mode: Mode
     others: tuple[tuple[str, float], ...] = field(default=(), compare=False)
 
+    @property
+    def values(self) -> dict[str, float]:
+        """Values of this baseline and the others, the best first."""
+        return {self.name: self.value, **dict(self.others)}
+
     def mark(self, value: float | None) -> str:
         """Returns `WIN`, `LOSS` or `TIE` for a trial's value beside this one; empty if the trial has none."""
         if value is None or math.isnan(value):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +34,8 @@ from thalweg.lanes.interruption import ending_at_once
 
 if TYPE_CHECKING:
     from thalweg.analysis.verdict.confirmed import Confirmed
-    from thalweg.search.confirmation.confirmation import Confirmation
+    from thalweg.analysis.verdict.reading_log import Reading
+    from thalweg.search.confirmation.confirmation import Confirmation, Run
     from thalweg.search.run import Options
     from thalweg.search.store.records import StudyRecord
 
@@ -112,7 +114,7 @@ def confirm(
     number = _carried_out(plan, record, options, uri, data, lanes, yes, as_json, plain)
     found, at_test = _judged(plan, record, options, data, tell, test=test and not number)
     folder = _kept(found, at_test, record, options, uri, tell)
-    _show(found, at_test, options, folder, output / study, as_json)
+    _show(found, at_test, options, folder, _readings(record, output / study, data), as_json)
     raise typer.Exit(128 + number if number else 0)
 
 
@@ -227,20 +229,25 @@ def _carried_out(
     from thalweg.search.confirmation import confirmation
 
     own = own_record(options.directory, options.storage)
-    first = judge(plan, own, record, best_baseline(record, options.directory))
+    searched = best_baseline(record, options.directory.parent / record.name)
+    found = best_baseline(record, options.directory)
+    first = judge(plan, own, record, found)
     if not first.wanted:
         return 0
     done = [run for run, _ in plan.runs(own)] if own is not None else []
-    _ask(plan, cost_ahead(plan, record, done, lanes), yes=yes, as_json=as_json)
-    space = confirmation.confirmed_space(plan, record, [*done, *first.wanted], num_lanes=lanes)
+    lost = [run for run, _ in plan.lost(own)] if own is not None else []
+    ahead = cost_ahead(plan, record, done, lanes, has_constants=(found or searched) is not None)
+    _ask(plan, ahead, yes=yes, as_json=as_json)
+    space = confirmation.confirmed_space(plan, record, [*done, *lost, *first.wanted], num_lanes=lanes)
     confirmation.adopt_starting_points(options.directory.parent / record.name, options.directory)
-    return _trained(space, plan, record, options, uri, data, plain=plain, quiet=as_json)
+    return _trained(space, plan, record, lost, options, uri, data, plain=plain, quiet=as_json)
 
 
 def _trained(
     space: Any,
     plan: Confirmation,
     record: StudyRecord,
+    lost: Sequence[Run],
     options: Options,
     uri: str,
     data: Path | None,
@@ -248,6 +255,7 @@ def _trained(
     plain: bool,
     quiet: bool,
 ) -> int:
+    """Trains the runs of a space and those that they make necessary; what is lost on the way is not tried again."""
     with ending_at_once():
         from thalweg.analysis.studies import earlier_trials
         from thalweg.analysis.verdict.confirmed import judge
@@ -271,7 +279,9 @@ def _trained(
     write_plan(plan, options.directory)  # before any seed is seen
 
     def extend(own: StudyRecord) -> Any:
-        return plan.params(judge(plan, own, record, best_baseline(record, options.directory)).wanted)
+        wanted = judge(plan, own, record, best_baseline(record, options.directory)).wanted
+        more = Counter(run for run, _ in plan.lost(own)) - Counter(lost)
+        return plan.params([run for run in wanted if not more[run]])
 
     recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
     view = make_view(console, earlier_trials(options), plain=plain or quiet)
@@ -316,6 +326,11 @@ def _judged(
     found, own = judged(plan, record, options.directory, options.storage)
     if own is None or not test:
         return found, None
+    if found.wanted:
+        tell(
+            "the split test is not read before all runs are there: each reading counts; give the command again"
+        )
+        return found, None
     folders = (options.directory, options.directory.parent / record.name)
     root = data_root(family_of(record), data)
     return found, on_test(found, own, record, folders, root, typed_command(), tell)
@@ -342,15 +357,27 @@ def _kept(
     return folder
 
 
+def _readings(record: StudyRecord, search: Path, data: Path | None) -> list[Reading]:
+    from thalweg.analysis.declared import family_of
+    from thalweg.analysis.verdict.reading_log import readings
+    from thalweg.datasets.catalogue import data_root
+
+    return readings(record, search.absolute(), data_root(family_of(record), data))
+
+
 def _show(
-    found: Confirmed, at_test: Confirmed | None, options: Options, folder: Path, search: Path, as_json: bool
+    found: Confirmed,
+    at_test: Confirmed | None,
+    options: Options,
+    folder: Path,
+    read: Sequence[Reading],
+    as_json: bool,
 ) -> None:
-    from thalweg.analysis.verdict.sealed_split import readings, told
+    from thalweg.analysis.verdict.reading_log import told
     from thalweg.analysis.verdict.verdict_files import as_json as in_json
     from thalweg.console.verdicts.confirm_view import show_confirmed
     from thalweg.wording import as_seen
 
-    read = readings(search)
     if as_json:
         parts = {"validation": in_json(found), "test": None if at_test is None else in_json(at_test)}
         print(json.dumps({**parts, "test_readings": [each.__dict__ for each in read]}, indent=1))
@@ -360,7 +387,7 @@ def _show(
     if at_test is not None:
         show_confirmed(at_test, console, split="test")
     if read:
-        teller(console)(told(read))
+        teller(console)(told(read, found.plan.study))
     teller(console)(
         f"\nverdict, scores and picture in {as_seen(folder)}; thalweg show {options.name} lists the runs"
     )

@@ -23,7 +23,7 @@ from thalweg.errors import ConfigError
 from thalweg.files import writing
 
 if TYPE_CHECKING:
-    from thalweg.search.store.records import StudyRecord
+    from thalweg.search.store.records import At, StudyRecord
 
 _PARTS = "`encoders` of water_mae, `images` of rgb_lidar, `encoder` of geo_contrastive"
 
@@ -59,7 +59,7 @@ def best(
     builds the model from it; `torch.load("best.pt", weights_only=True)` reads it. `--pictures` draws all complete
     trials whose checkpoint is kept.
     """
-    from thalweg.analysis import held_out, studies
+    from thalweg.analysis import studies
     from thalweg.analysis.best import export_best
     from thalweg.analysis.pictures import pictures_of_best
     from thalweg.console import best_view
@@ -81,13 +81,25 @@ def best(
         for sentence in pictures_of_best(record, directory, uri, data):
             tell(sentence)
     if test:
-        from thalweg.analysis.verdict.sealed_split import log_folder, log_reading, told
+        _read_test(record, study, directory, data, at, uri)
 
-        read = log_reading(log_folder(record, directory), typed_command(), f"the best trial of {study}")
-        found = held_out.evaluate_best(record, data, at)
-        best_view.show_held_out(record, found, console)
-        tell(held_out.track(record, found, directory, uri))
-        tell(told(read))
+
+def _read_test(record: StudyRecord, study: str, directory: Path, data: Path | None, at: At, uri: str) -> None:
+    """Evaluates the best trial on the split ``test``, and says how often that was read."""
+    from thalweg.analysis import held_out
+    from thalweg.analysis.declared import family_of
+    from thalweg.analysis.verdict.reading_log import log_folder, log_reading, told
+    from thalweg.console import best_view
+    from thalweg.datasets.catalogue import data_root
+
+    console = terminal()
+    tell = teller(console)
+    root = data_root(family_of(record), data)
+    read = log_reading(record, directory, root, typed_command(), f"the best trial of {study}")
+    found = held_out.evaluate_best(record, data, at)
+    best_view.show_held_out(record, found, console)
+    tell(held_out.track(record, found, directory, uri))
+    tell(told(read, log_folder(record, directory).name))
 
 
 def lineage(

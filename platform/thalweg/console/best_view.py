@@ -90,7 +90,7 @@ def _config(record: StudyRecord, trial: TrialRecord) -> RenderableType:
     """Returns the knobs that act in the configuration of a trial."""
     table = Table.grid(padding=(0, 2))
     for name, value in active(parse(family_of(record).config_type, dict(trial.config))).items():
-        table.add_row(name, Text(shortened(value), style="green"))
+        table.add_row(Text(name), Text(shortened(value), style="green"))
     return Group(Text("configuration", style="bold"), table)
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from thalweg.analysis.progress import Running, Standing
 from thalweg.console.formatting import clock, listed, number, pairs, score, sparkline
 from thalweg.console.notices import STYLES, asked_by, compared, outlook, starting, time_left
+from thalweg.console.tables import LiteralTable
 from thalweg.lanes import stages
 from thalweg.study_folder import StudyFolder
 from thalweg.wording import counted
@@ -144,7 +145,7 @@ class Frame:
 
     def _running(self, width: int, room: int, ascii_only: bool) -> RenderableType:
         wide = width >= WIDE
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=wide)
+        table = LiteralTable(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=wide)
         for name in ("trial", "budget", "samples", "value"):
             table.add_column(name, justify="left" if name == "budget" else "right", no_wrap=True)
         table.add_column("curve", no_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -18,9 +19,25 @@ LEGEND = f"{WIN} better and {LOSS} worse than the best baseline by that metric"
 _STYLES = {WIN: "green", LOSS: "yellow", TIE: "dim"}
 
 
+class LiteralTable(Table):
+    """A table whose texts stand as they are: ``lr [max]`` is a parameter and no style."""
+
+    def add_column(self, header: RenderableType = "", *given: Any, **named: Any) -> None:
+        """Adds a column."""
+        super().add_column(_literal(header), *given, **named)
+
+    def add_row(self, *cells: RenderableType | None, **named: Any) -> None:
+        """Adds a row."""
+        super().add_row(*(None if cell is None else _literal(cell) for cell in cells), **named)
+
+
+def _literal(cell: RenderableType) -> RenderableType:
+    return Text(cell) if isinstance(cell, str) else cell
+
+
 def plain_table() -> Table:
     """Returns an empty table without lines."""
-    return Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
+    return LiteralTable(box=None, padding=(0, GAP, 0, 0), header_style="bold")
 
 
 def best_cell(comparison: Comparison, metric: str) -> Text:

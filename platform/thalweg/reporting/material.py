@@ -11,13 +11,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from thalweg.analysis import leaderboard
+from thalweg.analysis.declared import family_of
 from thalweg.analysis.importance.parameters import StudyImportance, importance_of
 from thalweg.analysis.leaderboard import Leaderboard
 from thalweg.analysis.studies import Summary, space_name, summary
 from thalweg.analysis.verdict.confirmed import Confirmed
 from thalweg.analysis.verdict.judged_confirmation import confirmations
-from thalweg.analysis.verdict.sealed_split import Reading, readings
+from thalweg.analysis.verdict.reading_log import Reading, readings
 from thalweg.contract import Metric
+from thalweg.datasets.catalogue import data_root
 from thalweg.errors import ConfigError, StudyError, ThalwegError
 from thalweg.events import StudyStarted
 from thalweg.reporting.recorded_sessions import sessions
@@ -155,7 +157,7 @@ def gather(record: StudyRecord, folder: Path, storage: str | None = None) -> Mat
         confirmed=confirmed,
         on_test=on_test,
         unconfirmed=unconfirmed,
-        readings=tuple(readings(folder)),
+        readings=tuple(readings(record, folder, _data(record))),
         importance=importance,
         unweighed=unweighed,
     )
@@ -180,6 +182,12 @@ def _confirmed(
         {name: verdict for name, _, verdict in found if verdict is not None},
         "",
     )
+
+
+def _data(record: StudyRecord) -> Path | None:
+    with suppress(ThalwegError):
+        return data_root(family_of(record))
+    return None
 
 
 def _space(record: StudyRecord) -> Space | None:

@@ -304,7 +304,7 @@ class VerdictRun:
     Attributes:
         name: Name of the run; one of the same name is written anew.
         metrics: Mean, ends of the interval and spread, by name.
-        tags: Verdict and role.
+        tags: Verdict and role; an empty one is deleted.
         params: What the configuration is.
     """
 
@@ -358,7 +358,8 @@ def _write_group(
     known = client.search_runs(
         [experiment], f"tags.`thalweg.kind` = 'group' and tags.`mlflow.parentRunId` = '{parent}'"
     )
-    run = next((each.info.run_id for each in known if each.info.run_name == group.name), None)
+    found = next((each for each in known if each.info.run_name == group.name), None)
+    run = None if found is None else found.info.run_id
     if run is None:
         made = {**own, "thalweg.kind": "group", "mlflow.parentRunId": parent, **group.tags}
         run = client.create_run(experiment, run_name=group.name, tags=naming.tags(made)).info.run_id
@@ -366,6 +367,9 @@ def _write_group(
             client.log_param(run, naming.key(name), text)
     for name, text in naming.tags(group.tags).items():
         client.set_tag(run, name, text)
+    for name in (naming.key(name) for name, text in group.tags.items() if not text):
+        if found is not None and name in found.data.tags:  # such as a failure that was none
+            client.delete_tag(run, name)
     for name, number in naming.finite(group.metrics)[0].items():
         client.log_metric(run, naming.key(name), number, step=int(group.metrics.get("seeds", 0)))
     client.set_terminated(run, "FINISHED")

@@ -384,7 +384,7 @@ def test_reading_the_split_test_for_a_confirmation_is_logged_for_what_it_confirm
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from thalweg.analysis import studies
-    from thalweg.analysis.verdict.sealed_split import readings
+    from thalweg.analysis.verdict.reading_log import readings
 
     complete_study(tmp_path, "toys.confirm")
     find = studies.find
@@ -396,9 +396,11 @@ def test_reading_the_split_test_for_a_confirmation_is_logged_for_what_it_confirm
     monkeypatch.setattr(studies, "find", confirming)
     result = run("best", "toys.confirm", "--test", "--tracking-uri", f"sqlite:///{tmp_path}/m.db")
     assert result.exit_code == 2, result.output  # no checkpoint was written
-    (read,) = readings(tmp_path / "thalweg_runs" / "toys")
+    runs = tmp_path / "thalweg_runs"
+    (read,) = readings(find(runs, "toys.confirm", None), runs / "toys", None)
     assert read.what == "the best trial of toys.confirm"
-    assert not readings(tmp_path / "thalweg_runs" / "toys.confirm")
+    assert (runs / "toys/test_readings.json").exists()
+    assert not (runs / "toys.confirm/test_readings.json").exists()
 
 
 @pytest.mark.usefixtures("untracked")

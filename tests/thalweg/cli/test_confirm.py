@@ -5,20 +5,24 @@ import json
 import re
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from local_lanes import local_lanes
+from local_lanes import LocalLane, local_lanes
 from typer.testing import Result
 
 from families.toy.task import Waves
+from thalweg.analysis.verdict.paired_tests import visible_difference
 from thalweg.events import Event, TrialEnded
 from thalweg.search.confirmation.confirmation import read_plan
 from thalweg.search.preflight import prepare
 from thalweg.search.run import Options, search
 from thalweg.search.space import load_space
 from thalweg.search.store.records import StudyRecord, read_study
+from thalweg.study_folder import trial_name
+from thalweg.training.messages import Refusal, Report, TrialOrder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of SQLAlchemy, by MLflow
 RUNS = Path("thalweg_runs")
@@ -82,7 +86,8 @@ def test_a_study_is_confirmed_look_by_look(run: Callable[..., Result], toys: Stu
     text = " ".join(result.output.split())
     champion = toys.best()
     assert champion is not None and f"use trial {champion.number}" in text
-    assert "x at most 8 seeds" in text and "will see differences of about" in text
+    seen = visible_difference(8, 3)  # two rivals and the constants, which the search has evaluated
+    assert "x at most 8 seeds" in text and f"will see differences of about {seen:.1f} spreads" in text
     assert re.search(r"baseline|preset", text)
     assert re.search(r"run 0 \(trial \d+, seed \d+\) complete: mse", text) and "new best" not in text
     plan, own = read_plan(RUNS / "toys.confirm"), _own()
@@ -171,6 +176,37 @@ def test_one_that_was_killed_and_resumed_says_the_same(
         for one in each["verdicts"]:
             del one["needed_s"]
     assert resumed == other
+
+
+@pytest.mark.slow
+def test_a_run_that_was_lost_runs_again_when_the_confirmation_goes_on(
+    run: Callable[..., Result], toys: StudyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no failure of its configuration, and is not tried again before somebody has looked at the machine."""
+    advance, machine = LocalLane.advance, ["whole"]
+
+    def breaking(lane: LocalLane, order: TrialOrder, reached: int) -> Report | Refusal:
+        if machine[0] == "breaks" and order.trial == trial_name(2):
+            machine[0] = "whole"
+            return Refusal(kind="trial", samples=0, reason="no disk", ended_as="infrastructure")
+        return advance(lane, order, reached)
+
+    monkeypatch.setattr(LocalLane, "advance", breaking)
+    words = ("--yes", "--matters", "0.001", "--seeds", "3")
+    machine[0] = "breaks"
+    first = " ".join(_confirm(run, *words, "--test").output.split())
+    assert len(_own().trials) == 9  # it is not tried again at once
+    assert "1 run of trial" in first and "was lost, as infrastructure (no disk): that says nothing" in first
+    assert "unstable" not in first and "no seeds are judged yet" in first
+    assert "the split test is not read before all runs are there" in first
+    assert run("report", "toys", "--tracking-uri", "sqlite:///none.db").exit_code == 0
+    assert "as infrastructure (no disk): that says" in (RUNS / "toys/report/report.md").read_text()
+    last = _confirm(run, *words)
+    assert last.exit_code == 0 and "lost" not in last.output, last.output
+    plan, own = read_plan(RUNS / "toys.confirm"), _own()
+    assert plan is not None and len(own.trials) == 10
+    tried = Counter((trial.params["configuration"], trial.params["seed"]) for trial in own.trials)
+    assert sorted(tried.values()) == [1] * 8 + [2] and tried[tuple(own.trials[2].params.values())] == 2
 
 
 @pytest.mark.slow

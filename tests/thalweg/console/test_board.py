@@ -55,6 +55,21 @@ def test_the_best_baseline_of_each_metric_stands_beside_the_trials(
     assert "baselines by skill: climatology 0.2000, ridge 0.1000, untrained -0.3000" in text.getvalue()
 
 
+def test_names_and_values_in_brackets_stand_as_they_are(
+    page: Page, make_record: Record, make_trial: Make
+) -> None:
+    """Rich takes ``[max]`` for a style and leaves it out."""
+    params = {"lr [max]": 0.5, "lr (max)": 0.25, "[bold]width[/]": "[dim]"}
+    board = Leaderboard(
+        record=make_record(make_trial(0, params=params)),
+        baselines={"ridge [l2]": {"skill": 0.1}},
+        metrics=METRICS,
+    )
+    console, text = page()
+    show(board, console)
+    assert all(name in text.getvalue() for name in (*params, "[dim]", "ridge [l2]"))
+
+
 def test_the_best_baseline_follows_the_direction_of_the_objective(
     page: Page, make_record: Record, make_trial: Make
 ) -> None:

@@ -272,7 +272,7 @@ def test_a_verdict_is_tags_of_its_study_and_a_run_for_each_configuration(
         return VerdictRun(
             name="trial 7 over seeds",
             metrics={"objective": mean, "spread": 0.1, "low": float("nan"), "seeds": 3.0},
-            tags={"verdict": verdict},
+            tags={"verdict": verdict, "failures": "1 of 3 failed" if verdict == "cannot tell" else ""},
             params={"configuration": "trial 7"},
         )
 
@@ -288,5 +288,6 @@ def test_a_verdict_is_tags_of_its_study_and_a_run_for_each_configuration(
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id], "tags.`thalweg.kind` = 'group'")
     assert found.data.tags["mlflow.parentRunId"] == run and found.data.tags["verdict"] == "beats"
+    assert "failures" not in found.data.tags  # the run was lost, and ran again
     assert (found.data.metrics["objective"], found.data.params["configuration"]) == (0.6, "trial 7")
     assert "low" not in found.data.metrics and found.info.status == "FINISHED"

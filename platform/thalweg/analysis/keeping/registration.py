@@ -6,6 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,10 @@ from thalweg.analysis.verdict.verdict_files import read_verdict
 from thalweg.datasets.catalogue import data_root
 from thalweg.errors import StudyError, nothing
 from thalweg.hashing import digest
-from thalweg.search.confirmation.confirmation import name_of
+from thalweg.search.confirmation.confirmation import CONFIGURATION, name_of, read_plan
 from thalweg.search.reproduction.original import code_at
-from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord, read_study
+from thalweg.search.store.storage import output_flag
 from thalweg.serving.quantities import Quantity
 from thalweg.serving.shipping import tried
 from thalweg.tracking.registry.model_version import Registered, add_model_version, check_registry
@@ -73,7 +75,7 @@ def choose(record: StudyRecord, directory: Path, number: int | None) -> Chosen:
     Raises:
         StudyError: There is no such trial, it is not complete, its checkpoint is gone, or the verdict is damaged.
     """
-    verdict = _verdict(directory)
+    verdict = _verdict(record, directory)
     recommended = _recommended(verdict)
     if number is not None:
         chosen = Chosen(trial=_complete(record, number), why="chosen", verdict=_said(verdict))
@@ -87,6 +89,7 @@ def choose(record: StudyRecord, directory: Path, number: int | None) -> Chosen:
         raise StudyError(
             f"a model is registered from its checkpoint, that of trial {chosen.trial.number} of {record.name} is "
             f"{place}; bring it back, choose another --trial, or search anew with a higher keep_checkpoints"
+            f"{_own_run(directory, f'trial {chosen.trial.number}')}"
         )
     return chosen
 
@@ -178,10 +181,27 @@ def _complete(record: StudyRecord, number: int) -> TrialRecord:
     return complete[number]
 
 
-def _verdict(directory: Path) -> Mapping[str, Any]:
-    """Returns the verdict of a study's confirmation; an empty one if there is none, or it is still open."""
-    found = read_verdict(directory.with_name(name_of(directory.name)))
-    return {} if found is None or found.get("open") else found
+def _verdict(record: StudyRecord, directory: Path) -> Mapping[str, Any]:
+    """Returns the verdict of a study's confirmation.
+
+    It is empty if there is none, if it is still open, or if it is of an earlier study with this name.
+    """
+    folder = directory.with_name(name_of(directory.name))
+    found, plan = read_verdict(folder), read_plan(folder)
+    is_other = plan is not None and not plan.is_of(record)
+    return {} if found is None or found.get("open") or is_other else found
+
+
+def _own_run(directory: Path, configuration: str) -> str:
+    """Returns the command that registers the best run of a configuration in its confirmation, which keeps them all."""
+    name = name_of(directory.name)
+    with suppress(StudyError):  # there is no confirmation
+        for trial in read_study(directory.with_name(name), name).ranking():
+            is_kept = trial.checkpoint is not None and Path(trial.checkpoint).exists()
+            if is_kept and trial.params.get(CONFIGURATION) == configuration:
+                where = output_flag(directory.parent)
+                return f"; thalweg register {name} --trial {trial.number}{where} takes its best run with a fresh seed"
+    return ""
 
 
 def _recommended(verdict: Mapping[str, Any]) -> int | None:

@@ -6,17 +6,18 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from thalweg.analysis.comparison import BestBaseline
 from thalweg.analysis.verdict.looks import WORDS, Looks, Word, look_by_look, spending
-from thalweg.analysis.verdict.paired_tests import seeds_needed
+from thalweg.analysis.verdict.paired_tests import num_hypotheses, seeds_needed
 from thalweg.search.confirmation.confirmation import Confirmation, Run
 from thalweg.search.confirmation.contenders import Contender
 from thalweg.search.store.records import StudyRecord, TrialRecord
+from thalweg.wording import counted, some
 
 if TYPE_CHECKING:  # torch takes seconds
     from thalweg.analysis.verdict.unit_scope import UnitFinding
@@ -25,8 +26,6 @@ _FAILED: Mapping[str | None, str] = {
     "diverged": "diverged",
     "out_of_memory": "ran out of memory",
     "infeasible": "could not be trained",
-    "data": "had damaged data",
-    "infrastructure": "lost their machine",
 }
 CHEAPER = 0.8
 """A configuration is called cheaper if its runs take at most this share of the champion's time."""
@@ -38,11 +37,13 @@ class Repeated:
 
     Attributes:
         contender: The configuration.
-        trials: Its runs that have ended, by the index of their seed.
+        trials: Its runs that have ended by themselves, by the index of their seed.
+        lost: Attempts at other runs, each lost through no fault of the configuration, by the index of their seed.
     """
 
     contender: Contender
     trials: Mapping[int, TrialRecord]
+    lost: Mapping[int, tuple[TrialRecord, ...]] = field(default_factory=dict)
 
     @property
     def scores(self) -> dict[int, float | None]:
@@ -163,14 +164,19 @@ class Confirmed:
 
     @property
     def constants(self) -> dict[str, float]:
-        """Values of all baselines, the best first. Only the best is judged: who beats it beats the others."""
-        best = self.baseline
-        return {} if best is None else {best.name: best.value, **dict(best.others)}
+        """Values of all baselines, the best first."""
+        return {} if self.baseline is None else self.baseline.values
 
     @property
     def champion(self) -> Repeated:
         """The configuration that was named before any new seed."""
         return self.repeated[0]
+
+    @property
+    def lost(self) -> dict[Run, tuple[TrialRecord, ...]]:
+        """Attempts at runs that are still wanted, each lost through no fault of its configuration, by the run."""
+        attempts = {one.contender.name: one.lost for one in self.repeated}
+        return {run: attempts[run[0]][run[1]] for run in self.wanted if run[1] in attempts[run[0]]}
 
 
 def judge(
@@ -182,30 +188,26 @@ def judge(
         plan: Who runs and with which seeds.
         record: The confirmation; None before it has begun.
         search: The study that is confirmed.
-        baseline: The best baseline by the objective, which enters as a constant.
+        baseline: The best baseline by the objective; it and the others enter as constants.
     """
-    trials: dict[str, dict[int, TrialRecord]] = {one.name: {} for one in plan.contenders}
-    for (name, index), trial in plan.runs(record) if record is not None else ():
-        trials[name][index] = trial
-    repeated = tuple(
-        Repeated(contender=one, trials=dict(sorted(trials[one.name].items()))) for one in plan.contenders
-    )
+    repeated = _repeated(plan, record)
     sign = 1.0 if search.mode == "max" else -1.0
-    shape = (len(repeated) + (baseline is not None), len(plan.seeds))
+    constants = {} if baseline is None else baseline.values
+    shape = (len(repeated) + len(constants), len(plan.seeds))
     scores, ended = np.full(shape, np.nan), np.zeros(shape, np.bool_)
     for row, one in enumerate(repeated):
         for index, score in one.scores.items():
             ended[row, index], scores[row, index] = True, math.nan if score is None else sign * score
-    constant = np.zeros(len(scores), np.bool_)
-    if baseline is not None:
-        scores[-1], ended[-1], constant[-1] = sign * baseline.value, True, True
+    constant = np.arange(len(scores)) >= len(repeated)
+    ended[constant], scores[constant] = True, sign * np.array([*constants.values()])[:, None]
     found = look_by_look(
         scores, spending(len(plan.seeds)), matters=plan.matters, ended=ended, constant=constant
     )
-    runs = [(one.contender.name, one) for one in repeated[1:]]
-    findings = tuple(_finding(place, name, one, repeated[0], found) for place, (name, one) in enumerate(runs))
-    if baseline is not None:
-        findings += (_finding(len(runs), baseline.name, None, repeated[0], found),)
+    rivals = [*((one.contender.name, one) for one in repeated[1:]), *((name, None) for name in constants)]
+    count = num_hypotheses(constant[1:])
+    findings = tuple(
+        _finding(place, name, one, repeated[0], found, count) for place, (name, one) in enumerate(rivals)
+    )
     wanted = tuple((repeated[row].contender.name, int(index)) for index, row in np.argwhere(found.wanted.T))
     return Confirmed(
         plan=plan,
@@ -213,10 +215,26 @@ def judge(
         baseline=baseline,
         findings=findings,
         wanted=wanted,
-        recommendation=recommend(repeated, findings),
+        recommendation=recommend(repeated, findings, search.mode),
         metric=str(search.definition["metric"]),
         mode=search.mode,
         unit=_unit(search),
+    )
+
+
+def _repeated(plan: Confirmation, record: StudyRecord | None) -> tuple[Repeated, ...]:
+    ended = {} if record is None else dict(plan.runs(record))
+    lost: dict[Run, tuple[TrialRecord, ...]] = {}
+    for run, trial in plan.lost(record) if record is not None else ():
+        if run not in ended:
+            lost[run] = (*lost.get(run, ()), trial)
+    return tuple(
+        Repeated(
+            contender=one,
+            trials={index: ended[name, index] for name, index in sorted(ended) if name == one.name},
+            lost={index: trials for (name, index), trials in lost.items() if name == one.name},
+        )
+        for one in plan.contenders
     )
 
 
@@ -232,23 +250,29 @@ def with_units(confirmed: Confirmed, found: Mapping[str, Sequence[UnitFinding]])
     return replace(confirmed, findings=findings)
 
 
-def recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Recommendation:
+def recommend(
+    repeated: Sequence[Repeated], findings: Sequence[Finding], mode: Literal["min", "max"]
+) -> Recommendation:
     """Chooses what to use: what is shown to be better, else what is cheaper of the same, else the champion.
+
+    In place of a champion of which a run failed it is the one with the best mean of those without a failure.
 
     Args:
         repeated: The configurations, the champion first.
         findings: Verdicts on its rivals.
+        mode: Whether smaller or larger is better.
     """
-    found = _recommend(repeated, findings)
+    found = _recommend(repeated, findings, mode)
     better = [one.rival for one in findings if one.kind == "constant" and one.word == "loses"]
     if not better:
         return found
-    return replace(
-        found, reason=f"{found.reason}; {better[0]}, a baseline, is better still than the champion"
-    )
+    told = f"{better[0]}, a baseline, is" if len(better) == 1 else f"{some(better)}, baselines, are"
+    return replace(found, reason=f"{found.reason}; {told} better still than the champion")
 
 
-def _recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Recommendation:
+def _recommend(
+    repeated: Sequence[Repeated], findings: Sequence[Finding], mode: Literal["min", "max"]
+) -> Recommendation:
     champion, by_name = repeated[0], {one.contender.name: one for one in repeated}
     runs = [one for one in findings if one.kind == "configuration"]
     name = champion.contender.name
@@ -257,7 +281,7 @@ def _recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Rec
         best = min(lost, key=lambda one: one.difference or 0.0)
         return Recommendation(name=best.rival, reason=f"{name} loses to it")
     if champion.num_failed:
-        return _instead_of_unstable(repeated)
+        return _instead_of_unstable(repeated, mode)
     same = [by_name[one.rival] for one in runs if one.word == "same"]
     cheap = [one for one in same if _is_cheaper(one, champion)]
     if cheap:
@@ -268,19 +292,27 @@ def _recommend(repeated: Sequence[Repeated], findings: Sequence[Finding]) -> Rec
         )
     beaten = [one for one in runs if one.word.startswith("beats")]
     if runs and len(beaten) == len(runs):
-        return Recommendation(name=name, reason="it beats all others")
+        return Recommendation(name=name, reason="it beats all other configurations")
     if any(one.seeds for one in findings):
         return Recommendation(name=name, reason="nothing is shown to be better")
     return Recommendation(name=name, reason="the search's best; no seeds are judged yet")
 
 
-def _instead_of_unstable(repeated: Sequence[Repeated]) -> Recommendation:
+def _instead_of_unstable(repeated: Sequence[Repeated], mode: Literal["min", "max"]) -> Recommendation:
+    """Returns the configuration with the best mean, over the seeds that all have, of those without a failed run."""
     champion = repeated[0]
     told = f"of the runs of {champion.contender.name} {champion.failed}"
-    for one in repeated[1:]:
-        if one.trials and not one.num_failed:
-            return Recommendation(name=one.contender.name, reason=f"{told}, none of this one")
-    return Recommendation(name=None, reason=f"{told}, and so did some of each other configuration")
+    stable = [one for one in repeated[1:] if one.trials and not one.num_failed]
+    if not stable:
+        return Recommendation(name=None, reason=f"{told}, and so did some of each other configuration")
+    seeds = set(stable[0].trials).intersection(*(one.trials for one in stable))
+    if not seeds:
+        return Recommendation(name=None, reason=f"{told}, and the others have no seeds in common yet")
+    sign = 1.0 if mode == "max" else -1.0
+    best = max(stable, key=lambda one: sign * sum(one.scores[index] or 0.0 for index in seeds))
+    among = f", which has the best mean of {len(stable)} over {counted(len(seeds), 'seed')}"
+    reason = f"{told}, none of this one{among if len(stable) > 1 else ''}"
+    return Recommendation(name=best.contender.name, reason=reason)
 
 
 def _is_cheaper(one: Repeated, champion: Repeated) -> bool:
@@ -288,7 +320,9 @@ def _is_cheaper(one: Repeated, champion: Repeated) -> bool:
     return own is not None and theirs is not None and own <= CHEAPER * theirs
 
 
-def _finding(place: int, name: str, one: Repeated | None, champion: Repeated, found: Looks) -> Finding:
+def _finding(
+    place: int, name: str, one: Repeated | None, champion: Repeated, found: Looks, num_rivals: int
+) -> Finding:
     word, seeds = WORDS[int(found.words[place])], int(found.seeds[place])
     mean, low, high, matters = (
         _finite(each[place]) for each in (found.mean, found.low, found.high, found.matters)
@@ -306,7 +340,7 @@ def _finding(place: int, name: str, one: Repeated | None, champion: Repeated, fo
         num_failed=(champion.num_failed, one.num_failed if one is not None else 0),
     )
     if word == "cannot tell" and seeds and mean is not None:
-        needed = _needed(finding, one, champion, found.words.shape[-1])
+        needed = _needed(finding, one, champion, num_rivals)
         seconds = (champion.seconds or 0.0) + (one.seconds or 0.0 if one is not None else 0.0)
         if needed is not None:
             return replace(finding, needed=needed, needed_s=max(0, needed - seeds) * seconds or None)

@@ -36,7 +36,12 @@ class CostAhead:
 
 
 def cost_ahead(
-    plan: Confirmation, search: StudyRecord, done: Sequence[Run] = (), num_lanes: int | None = None
+    plan: Confirmation,
+    search: StudyRecord,
+    done: Sequence[Run] = (),
+    num_lanes: int | None = None,
+    *,
+    has_constants: bool,
 ) -> CostAhead:
     """Estimates the cost of a confirmation.
 
@@ -45,6 +50,7 @@ def cost_ahead(
         search: The study, whose trials took as long as the runs will.
         done: Runs that have ended.
         num_lanes: Runs at the same time; None takes as many as trials of the search ran at the same time.
+        has_constants: Whether the champion is judged beside baselines, too.
     """
     lanes = num_lanes or lanes_of(search.trials)
     whole = [trial.seconds for trial in search.ranking()]
@@ -62,7 +68,7 @@ def cost_ahead(
         least_s=left(MIN_SEEDS),
         most_s=left(len(plan.seeds)),
         num_lanes=lanes,
-        visible=visible_difference(len(plan.seeds), max(1, len(plan.contenders) - 1)),
+        visible=visible_difference(len(plan.seeds), max(1, len(plan.contenders) - 1 + has_constants)),
     )
 
 

@@ -22,7 +22,8 @@ def compare_over_units(
 ) -> Confirmed:
     """Returns a verdict with what is found over places and years.
 
-    Rivals of which a run failed, or kept no sums, are left out; so are all if the objective keeps none by unit.
+    Rivals of which a run failed, or kept no sums, are left out; so are all if the objective keeps none by unit. Of the
+    constants only the best is compared: over blocks each is a hypothesis of its own, and all intervals would widen.
 
     Args:
         confirmed: The verdict over seeds.
@@ -46,7 +47,7 @@ def compare_over_units(
     found: dict[str, list[UnitFinding]] = {}
     for name, champion, rival in _pairs(confirmed, files, measure):
         sign, rng = 1.0 if confirmed.mode == "max" else -1.0, np.random.default_rng(0)
-        count = len(confirmed.findings)
+        count = len(confirmed.repeated) - 1 + (confirmed.baseline is not None)
         found |= over_units(measure, confirmed.metric, sign, champion, {name: rival}, rng, num_rivals=count)
     return with_units(confirmed, found)
 
@@ -58,7 +59,8 @@ def _pairs(
     by_name = {one.contender.name: one for one in confirmed.repeated}
     champion = confirmed.champion
     for finding in confirmed.findings:
-        if not finding.seeds or any(finding.num_failed):
+        is_best = confirmed.baseline is not None and finding.rival == confirmed.baseline.name
+        if not finding.seeds or any(finding.num_failed) or (finding.kind == "constant" and not is_best):
             continue
         rival = by_name.get(finding.rival)
         indices = [index for index in champion.trials if index < finding.seeds]

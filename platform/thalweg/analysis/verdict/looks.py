@@ -114,8 +114,7 @@ def look_by_look(
         band = spread_between(here, ended[..., :num_seeds], constant) if matters is None else None
         band = np.broadcast_to(np.asarray(matters if band is None else band)[..., None], shape)
         differences = np.where(stable[..., None], here[..., :1, :] - here[..., 1:, :], 0.0)
-        family = np.asarray(shape[-1] - rejected.sum(-1))
-        found = paired_tests(differences, part, judged=stable, pooled=~constant[1:], family=family)
+        found = paired_tests(differences, part, judged=stable, constant=constant[1:], before=rejected)
         words = np.where(stable, _words(found, band), np.where(still, _UNSTABLE, words))
         fell = failed[..., :1] & (words != _LOSES)  # also after it was found better
         words = np.where(fell, _UNSTABLE, words)

@@ -1,5 +1,9 @@
 """Paired t-tests of few runs: variances shrunken towards their mean, Holm over rivals, simultaneous intervals.
 
+Constants, such as climatology and persistence, are rivals that do not spread. One interval of the champion's mean says
+on which side of it each of them lies, and is wrong about any only if it misses that mean: together they count as one
+hypothesis. So all are judged, and rivals that are trained lose no power to them.
+
 All functions work on the last axes, so that one call judges one study or ten thousand simulated ones.
 """
 
@@ -48,8 +52,8 @@ def paired_tests(
     error: float,
     *,
     judged: Flags | None = None,
-    pooled: Flags | None = None,
-    family: Counts | None = None,
+    constant: Flags | None = None,
+    before: Flags | None = None,
 ) -> PairedTests:
     """Tests whether mean differences are 0.
 
@@ -59,9 +63,8 @@ def paired_tests(
         differences: Champion minus rival at each seed, (..., rival, seed), finite wherever they are judged.
         error: Probability of any wrong rejection among the rivals.
         judged: Rivals that are tested, (..., rival); None takes all.
-        pooled: Rivals whose variances are shrunken towards their mean, (rival,); a constant's are its own. None takes
-            all.
-        family: Hypotheses that are not rejected before this test, (...); None counts all rivals.
+        constant: Rivals that are constants, (rival,), whose variances are not shrunken; None takes none.
+        before: Rivals that are rejected already, (..., rival); None takes none.
 
     Returns:
         The tests; what is not judged is not rejected.
@@ -70,18 +73,18 @@ def paired_tests(
 
     num_rivals, num_seeds = differences.shape[-2:]
     judged = np.ones(differences.shape[:-1], np.bool_) if judged is None else judged
-    pooled = np.ones(num_rivals, np.bool_) if pooled is None else pooled
-    family = np.full(differences.shape[:-2], num_rivals) if family is None else family
+    before = np.zeros(differences.shape[:-1], np.bool_) if before is None else before
+    constant = np.zeros(num_rivals, np.bool_) if constant is None else constant
     mean = differences.mean(-1)
-    variance, df = shrunken_variances(differences.var(-1, ddof=1), num_seeds, judged & pooled)
+    variance, df = shrunken_variances(differences.var(-1, ddof=1), num_seeds, judged & ~constant)
     tiny = _ROUNDING * np.abs(differences).max(-1)
     flat = variance <= tiny**2
     equal = flat & (tiny == 0)
     error_of_mean = np.sqrt(np.where(flat, 1.0, variance) / num_seeds)
     p = np.where(flat, 1.0, 2 * student.sf(np.abs(mean) / error_of_mean, df))
-    reach = np.where(flat, np.inf, student.isf(error / num_rivals / 2, df) * error_of_mean)
+    reach = np.where(flat, np.inf, student.isf(error / num_hypotheses(constant) / 2, df) * error_of_mean)
     reach = np.where(equal, 0.0, reach)
-    rejected = holm(np.where(judged, p, np.inf), error, family)
+    rejected = judged & rejected_of(np.where(judged, p, np.inf), error, constant, before)
     return PairedTests(mean=mean, low=mean - reach, high=mean + reach, rejected=rejected, equal=equal)
 
 
@@ -103,6 +106,36 @@ def shrunken_variances(own: Floats, num_seeds: int, pooled: Flags) -> tuple[Floa
     shrunken = (PRIOR_DF * centre + (num_seeds - 1) * own) / (PRIOR_DF + num_seeds - 1)
     df = np.where(shares, PRIOR_DF + num_seeds - 1, num_seeds - 1.0)
     return np.where(shares, shrunken, own), df
+
+
+def num_hypotheses(constant: Flags) -> int:
+    """Returns how many hypotheses rivals are, of which some are constants, (rival,): these count as one."""
+    return int((~constant).sum()) + bool(constant.any())
+
+
+def rejected_of(p: Floats, error: float, constant: Flags, before: Flags) -> Flags:
+    """Returns which rivals Holm's procedure rejects where all constants are one hypothesis, (..., rival).
+
+    Their hypothesis is that of the constant closest to the champion; the others are rejected at the error that is left.
+
+    Args:
+        p: The p-values, (..., rival); infinite ones are not tested.
+        error: Probability of any wrong rejection.
+        constant: Rivals that are constants, (rival,).
+        before: Rivals that are rejected already, (..., rival).
+    """
+    left = ~before[..., ~constant]
+    if not constant.any():
+        return holm(p, error, np.asarray(left.sum(-1)))
+    closest = np.where(before, -np.inf, p)[..., constant].max(-1)
+    is_left = closest > -np.inf
+    every = np.concatenate([p[..., ~constant], np.where(is_left, closest, np.inf)[..., None]], -1)
+    family = np.asarray(left.sum(-1) + is_left)
+    found = holm(every, error, family)
+    bound = error / np.maximum(family - found.sum(-1), 1)[..., None]
+    rejected = found[..., -1:] | (p <= bound)
+    rejected[..., ~constant] = found[..., :-1]
+    return np.asarray(rejected & np.isfinite(p))
 
 
 def holm(p: Floats, error: float, family: Counts) -> Flags:

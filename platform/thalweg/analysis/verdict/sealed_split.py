@@ -1,98 +1,22 @@
-"""The sealed split ``test``: runs are evaluated on it once, and every reading is logged for ever."""
+"""The sealed split ``test``: runs of a confirmation are evaluated on it once, and every reading is logged."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from thalweg.analysis.comparison import BestBaseline, Comparison
 from thalweg.analysis.declared import family_of
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
+from thalweg.analysis.verdict.reading_log import log_reading
 from thalweg.errors import DataError, StudyError
-from thalweg.files import atomic_file, locked, writing
+from thalweg.files import atomic_file, writing
 from thalweg.search.store.records import StudyRecord
 from thalweg.study_folder import StudyFolder, trial_name
 from thalweg.wording import counted
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One reading of the split ``test`` for a study.
-
-    Attributes:
-        when: Date and time in UTC, ISO 8601.
-        command: The command that read it.
-        what: What was evaluated.
-    """
-
-    when: str
-    command: str
-    what: str
-
-
-def readings(directory: Path) -> list[Reading]:
-    """Returns the readings for a study, the first one first; ``directory`` is its folder.
-
-    Raises:
-        StudyError: Their log is damaged.
-    """
-    file = StudyFolder(directory).test_readings
-    try:
-        return [Reading(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
-    except FileNotFoundError:
-        return []
-    except (TypeError, ValueError) as error:
-        raise StudyError(
-            f"the log of readings of the split test must be whole, got {file} ({error}); put it back: without it "
-            "nobody knows how often the split was read"
-        ) from None
-
-
-def log_folder(record: StudyRecord, directory: Path) -> Path:
-    """Returns the folder that logs readings for a study: of a confirmation, that of the study that it confirms."""
-    confirms = record.definition.get("confirms")
-    return directory.parent / str(confirms) if confirms else directory
-
-
-def log_reading(directory: Path, command: str, what: str) -> list[Reading]:
-    """Logs a reading before it begins, and returns all readings for the study.
-
-    Args:
-        directory: Folder of the study that was searched.
-        command: The command.
-        what: What is evaluated.
-
-    Raises:
-        OutputError: The log cannot be written; nothing is read then.
-    """
-    file = StudyFolder(directory).test_readings
-    way_out = "free space; nothing was read"
-    with writing("the log of readings", file, way_out):
-        directory.mkdir(parents=True, exist_ok=True)  # a study in a database may have run elsewhere
-        with locked(file.with_suffix(".lock"), temporary=True):
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            known = [*readings(directory), Reading(now, command, what)]
-            with atomic_file(file) as draft:
-                draft.write_text(json.dumps([asdict(each) for each in known], indent=1), encoding="utf-8")
-    return known
-
-
-def told(known: Sequence[Reading]) -> str:
-    """Returns a sentence on how often the split was read, and when first."""
-    if not known:
-        return "the split test was never read"
-    first = known[0]
-    when = f"{first.when} by `{first.command}`"
-    if len(known) == 1:
-        return f"the split test was read once, {when}"
-    return (
-        f"the split test was read {counted(len(known), 'time')}, first {when}, last {known[-1].when} by "
-        f"`{known[-1].command}`: what was changed between readings was not chosen blindly"
-    )
 
 
 def on_test(
@@ -126,7 +50,7 @@ def on_test(
     if due:
         from thalweg.training.hold_out import evaluate  # torch and DeepSpeed
 
-        log_reading(folders[1], command, f"{counted(len(due), 'run')} of {record.name}")
+        log_reading(search, folders[1], data_root, command, f"{counted(len(due), 'run')} of {record.name}")
         for trial in due:
             tell(f"evaluates trial {trial.number} of {record.name} on the split test")
             found = evaluate(

@@ -63,6 +63,7 @@ def as_json(confirmed: Confirmed) -> dict[str, Any]:
                 "spread": one.spread,
                 "num_failed": one.num_failed,
                 "failures": one.failures,
+                "lost": {str(confirmed.plan.seeds[index]): len(each) for index, each in one.lost.items()},
                 "seconds": one.seconds,
             }
             for one in confirmed.repeated

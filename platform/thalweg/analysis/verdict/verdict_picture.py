@@ -34,11 +34,13 @@ def draw_verdict(confirmed: Confirmed, directory: Path) -> Path:
 def figure(confirmed: Confirmed) -> Figure:
     """Draws the runs on the left, and the differences from the champion on the right."""
     names = [one.contender.name for one in confirmed.repeated]
-    drawn = Figure(figsize=(11, 2.2 + 0.45 * (len(names) + 1)), layout="constrained")
+    drawn = Figure(
+        figsize=(11, 2.2 + 0.45 * (len(names) + max(1, len(confirmed.constants)))), layout="constrained"
+    )
     left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(1.2, 1.0))
     _runs(left, confirmed)
     _differences(right, confirmed)
-    ticks = [*names, *([confirmed.baseline.name] if confirmed.baseline is not None else [])]
+    ticks = [*names, *confirmed.constants]
     left.set_yticks(range(len(ticks)), ticks)
     left.invert_yaxis()
     for place in (left, right):
@@ -65,8 +67,8 @@ def _runs(place: Axes, confirmed: Confirmed) -> None:
                 one.failed, (1.0, row), xycoords=("axes fraction", "data"), ha="right",
                 va="center", color="#b2182b",
             )  # fmt: skip
-    if confirmed.baseline is not None:
-        place.plot(confirmed.baseline.value, len(rows), "D", color="0.4", markersize=6)
+    for row, value in enumerate(confirmed.constants.values(), start=len(rows)):
+        place.plot(value, row, "D", color="0.4", markersize=6)
     better = "larger" if confirmed.mode == "max" else "smaller"
     place.set_xlabel(f"{confirmed.metric}{_bracketed(confirmed.unit)} ({better} is better)")
 

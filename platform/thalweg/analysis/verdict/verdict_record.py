@@ -8,6 +8,7 @@ from pathlib import Path
 from thalweg.analysis.verdict.confirmed import Confirmed, Finding, Repeated
 from thalweg.analysis.verdict.paired_tests import LEVEL_ERROR
 from thalweg.tracking import additions
+from thalweg.wording import counted
 
 
 def record_verdict(
@@ -82,6 +83,7 @@ def _group(confirmed: Confirmed, one: Repeated, finding: Finding | None) -> addi
             "role": contender.role,
             "status": "unstable" if one.num_failed else "complete",
             "failures": one.failed,
+            "lost": counted(len(one.lost), "run") if one.lost else "",
         },
         params={"configuration": contender.name, **({"label": contender.label} if contender.label else {})},
     )

@@ -58,6 +58,8 @@ def show_confirmed(confirmed: Confirmed, console: Console, split: str = "validat
         console.print(_verdicts(confirmed), "", sep="\n")
         for sentence in sentences(confirmed):
             console.print(Text(sentence), soft_wrap=True)
+    for text in lost_runs(confirmed) if split == "validation" else ():
+        console.print(Text(text, style="yellow"), soft_wrap=True)
     told = confirmed.recommendation
     text = f"use {told.name}: {told.reason}" if told.name else f"nothing to recommend: {told.reason}"
     console.print(Text(text, style="bold"), soft_wrap=True)
@@ -95,6 +97,25 @@ def sentence(confirmed: Confirmed, one: Finding) -> str:
     return "; ".join([text, *units])
 
 
+def lost_runs(confirmed: Confirmed) -> list[str]:
+    """Returns a sentence on the wanted runs of each configuration that were lost through no fault of it."""
+    found = []
+    for one in confirmed.repeated:
+        name = one.contender.name
+        attempts = [each for (run, _), each in confirmed.lost.items() if run == name]
+        if not attempts:
+            continue
+        last, most = attempts[-1][-1], max(map(len, attempts))
+        was, them = ("was", "it") if len(attempts) == 1 else ("were", "them")
+        times = f" {most} times by now" if most > 1 else ""
+        found.append(
+            f"{counted(len(attempts), 'run')} of {name} {was} lost{times}, as {last.ended_as} "
+            f"({last.reason or 'no reason is known'}): that says nothing of the configuration, and the same command "
+            f"runs {them} again{'; --trials and --as NAME confirm without it' if most > 1 else ''}"
+        )
+    return found
+
+
 def footnotes(confirmed: Confirmed) -> list[str]:
     """Returns what verdicts count with: what matters, the error, what was not compared."""
     found = []
@@ -110,8 +131,11 @@ def footnotes(confirmed: Confirmed) -> list[str]:
             f"a wrong beats or loses in at most 5% of studies, over all rivals and looks: {parts} seeds; intervals "
             "hold for all rivals together, so that one may reach 0 beside a verdict that holds"
         )
-    if len(names := list(confirmed.constants)) > 1:
-        found.append(f"of the constants the best, {names[0]}, is judged: what beats it beats the others")
+    if judged and len(names := list(confirmed.constants)) > 1:
+        found.append(
+            "the constants count as one rival: one interval of the champion's mean judges each of them, over seeds; "
+            f"over places and years the best, {names[0]}, is judged"
+        )
     if confirmed.plan.stopped:
         found.append(
             f"{counted(confirmed.plan.stopped, 'trial')} of the search stopped early: not found worse, only stopped"

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-from thalweg.analysis.verdict.sealed_split import told
+from thalweg.analysis.verdict.reading_log import told
 from thalweg.console.board import failure_words
 from thalweg.reporting.material import Material
 from thalweg.search.domains import Domain, NumberRange
@@ -127,7 +127,7 @@ def _of_the_split(material: Material) -> Iterator[str]:
         "All values are of the validation split, by which the best trial was chosen, so that its value is rather too "
         "good"
     )
-    read = told(material.readings)
+    read = told(material.readings, material.folder.name)
     ask = "" if material.readings else f"; `thalweg best {material.name} --test` reads it"
     yield f"{chosen}; {read}{ask}."
 

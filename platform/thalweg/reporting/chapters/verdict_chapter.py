@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from thalweg.analysis.comparison import LOSS, WIN
 from thalweg.analysis.verdict.confirmed import Confirmed, Finding
 from thalweg.console.formatting import clock, score
-from thalweg.console.verdicts.confirm_view import footnotes, interval, role, sentences, signed
+from thalweg.console.verdicts.confirm_view import footnotes, interval, lost_runs, role, sentences, signed
 from thalweg.reporting.blocks import Block, Bullets, Chapter, Prose, ReportTable, Row, TableCell, words
 from thalweg.reporting.chapters.caveats import unconfirmed
 from thalweg.reporting.chapters.findings import tone_of
@@ -36,6 +36,8 @@ def _confirmed(name: str, found: Confirmed) -> Iterator[Block]:
     )
     if found.wanted:
         yield Prose(f"It has not ended; `thalweg confirm {found.plan.study}` goes on with it.")
+        if lost := lost_runs(found):
+            yield Bullets(lost)
     yield from _judged(found)
     from thalweg.analysis.verdict.verdict_picture import figure  # matplotlib
 

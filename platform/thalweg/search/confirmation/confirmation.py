@@ -12,10 +12,11 @@ from typing import Any
 from thalweg.config import FamilyConfig, check, parse
 from thalweg.discovery import space_name
 from thalweg.errors import StudyError
+from thalweg.events import EndedAs
 from thalweg.files import atomic_file, copy_folder, writing
 from thalweg.search.confirmation.contenders import Contender
 from thalweg.search.space import Space, load_space
-from thalweg.search.store.records import StudyRecord
+from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.study import Study, Trial
 from thalweg.study_folder import StudyFolder
 
@@ -23,6 +24,8 @@ _FORMAT = 1
 CONFIGURATION, SEED = "configuration", "seed"
 Run = tuple[str, int]
 """Name of a contender, and the index of its seed."""
+NO_FAULT: frozenset[EndedAs] = frozenset({"data", "infrastructure", "preempted", "stopped_by_user"})
+"""How a run is lost: its machine, its data or the search failed it, which says nothing of its configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +50,15 @@ class Confirmation:
         """Returns runs as parameter sets of the confirmation's space."""
         return tuple({CONFIGURATION: name, SEED: self.seeds[index]} for name, index in runs)
 
-    def runs(self, record: StudyRecord) -> Iterator[tuple[Run, Any]]:
-        """Yields the runs of a confirmation that have ended for good, with their trials."""
+    def runs(self, record: StudyRecord) -> Iterator[tuple[Run, TrialRecord]]:
+        """Yields the runs of a confirmation that ended by themselves, complete or failed, with their trials."""
+        return ((run, trial) for run, trial in self._ended(record) if trial.ended_as not in NO_FAULT)
+
+    def lost(self, record: StudyRecord) -> Iterator[tuple[Run, TrialRecord]]:
+        """Yields the runs that were lost through no fault of their configuration, once for each attempt."""
+        return ((run, trial) for run, trial in self._ended(record) if trial.ended_as in NO_FAULT)
+
+    def _ended(self, record: StudyRecord) -> Iterator[tuple[Run, TrialRecord]]:
         names, places = {one.name for one in self.contenders}, {s: i for i, s in enumerate(self.seeds)}
         for trial in record.trials:
             name, seed = trial.params.get(CONFIGURATION), trial.params.get(SEED)
@@ -155,7 +165,8 @@ def adopt_starting_points(source: Path, directory: Path) -> None:
 def confirmed_space(plan: Confirmation, record: StudyRecord, runs: Sequence[Run], **settings: Any) -> Space:
     """Returns a search space whose trials are the runs of a confirmation: recorded configurations with other seeds.
 
-    Full budget, no early stopping; the checkpoints of all runs are kept for the hold-out.
+    Full budget, no early stopping; the checkpoints of all runs are kept for the hold-out. A run that was lost is named
+    once for each attempt, and once more.
 
     Args:
         plan: The plan.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -192,7 +193,8 @@ def _baseline(record: StudyRecord, config_type: type[FamilyConfig]) -> Contender
     if first:
         wanted = _as_stored(first[0])
         for trial in record.trials:
-            if trial.config and _as_stored({name: trial.params.get(name) for name in wanted}) == wanted:
+            has = _as_stored(trial.params)
+            if trial.config and all(_is_asked(wanted[name], has.get(name)) for name in wanted):
                 return _of_trial(trial, "baseline")
     return _preset(record, config_type)
 
@@ -200,6 +202,14 @@ def _baseline(record: StudyRecord, config_type: type[FamilyConfig]) -> Contender
 def _as_stored(params: Mapping[str, Any]) -> Any:
     """Returns parameters with lists for tuples; 1 and 1.0 are equal in them, as they are to a trial."""
     return json.loads(json.dumps(dict(params)))
+
+
+def _is_asked(asked: Any, value: Any) -> bool:
+    """Returns whether a trial has a value that was asked for; text that spells a number is one, as it is to a trial."""
+    if isinstance(asked, str) and isinstance(value, int | float):
+        with suppress(ValueError):
+            return float(asked) == value
+    return bool(asked == value)
 
 
 def _preset(record: StudyRecord, config_type: type[FamilyConfig]) -> Contender | None:

@@ -18,10 +18,11 @@ from thalweg.search.store.growing.rebuilding import rebuild
 from thalweg.search.store.laws import change_of, definition_of
 from thalweg.search.store.learning.earlier_studies import lessons_of
 from thalweg.search.store.multi_objective.constraints import Constraints
-from thalweg.search.store.records import CHECKPOINT, DEFINITION, OUTCOME
+from thalweg.search.store.records import CHECKPOINT, CONTINUES, DEFINITION, OUTCOME
 from thalweg.search.store.samplers import make_sampler
 from thalweg.study import Study
 
+FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 IDENTITY = "identity"  # user attribute: what the checkpoints bear, wherever the study is moved or copied
 RECORD = "record"  # user attribute: the identity that it had before it was defined anew
 _SEARCH = ("sampler", "scheduler", "soft_ranking", "min_samples", "reduction_factor", "num_startup_trials")
@@ -151,10 +152,27 @@ def _grown(study: optuna.Study, space: Space, settle: Settle) -> tuple[optuna.St
 
 
 def write_definition(study: optuna.Study, space: Space) -> None:
-    """Stores the definition of a study, and enqueues its first trials if they are new."""
+    """Stores the definition of a study, and enqueues its first trials if they are new.
+
+    Those of a confirmation may name a parameter set again, which is then tried so many times: a run that was lost.
+    """
     study.set_user_attr(DEFINITION, definition_of(space))
+    named: list[Mapping[str, Any]] = []
     for params in space.study.first_trials:
-        study.enqueue_trial(_recorded(space, params), skip_if_exists=True)
+        recorded = _recorded(space, params)
+        earlier = named.count(recorded) if space.confirms is not None else 0
+        if not earlier:
+            study.enqueue_trial(recorded, skip_if_exists=True)
+        elif _num_tried(study, recorded) <= earlier:
+            study.enqueue_trial(recorded)
+        named.append(recorded)
+
+
+def _num_tried(study: optuna.Study, params: Mapping[str, Any]) -> int:
+    """Returns how often a parameter set has begun or waits; a trial and those that continue it are one."""
+    trials = study.get_trials(deepcopy=False)
+    begun = [trial for trial in trials if CONTINUES not in trial.user_attrs]
+    return sum(trial.system_attrs.get(FIXED, trial.params) == params for trial in begun)
 
 
 def _recorded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from thalweg.events import EndedAs, StudyEnded
 from thalweg.search.space import Space
 from thalweg.search.store import continuations, private_optuna, records
 from thalweg.search.store.definition import (
+    FIXED,
     IDENTITY,
     RECORD,
     any_trained,
@@ -69,7 +70,6 @@ from thalweg.training import baselines
 from thalweg.training.checkpoints.state import Found
 from thalweg.training.messages import Report
 
-_FIXED = "fixed_params"  # where Optuna keeps what `enqueue_trial` was given
 StagesOf = Callable[[Any], tuple[Stage, ...]]
 """Returns the stages of a configuration."""
 _STATES: Mapping[EndedAs, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
@@ -215,7 +215,7 @@ class Ledger:
             inherited=int(attributes.get(PARENT_SAMPLES, 0)),
         )
         try:
-            config = _configured(self, trial, frozen.system_attrs.get(_FIXED))
+            config = _configured(self, trial, frozen.system_attrs.get(FIXED))
         except (SpaceError, StudyError, ConfigError) as error:
             self.fail(trial.number, str(error), "infeasible")
             return Rejection(number=trial.number, params=trial.params, error=error)

@@ -8,8 +8,9 @@ import pytest
 from thalweg.analysis.comparison import BestBaseline
 from thalweg.analysis.verdict.confirmed import Confirmed, judge
 from thalweg.analysis.verdict.verdict_files import as_json
+from thalweg.analysis.verdict.verdict_picture import figure
 from thalweg.console.formatting import score
-from thalweg.console.verdicts.confirm_view import footnotes
+from thalweg.console.verdicts.confirm_view import footnotes, lost_runs
 from thalweg.contract import Metric
 from thalweg.events import EndedAs
 from thalweg.search.confirmation.confirmation import Confirmation
@@ -58,7 +59,10 @@ def test_a_champion_that_is_better_beats_and_is_used(judged: Judge) -> None:
     better, worse = [1 + n for n in NOISE[:3]], [n / 2 for n in NOISE[:3]]
     found = judged({"a": better, "b": worse, "c": [2 * n for n in worse]})
     assert _words(found) == {"b": "beats", "c": "beats"} and not found.wanted
-    assert found.recommendation.name == "a" and found.recommendation.reason == "it beats all others"
+    assert (
+        found.recommendation.name == "a"
+        and found.recommendation.reason == "it beats all other configurations"
+    )
     low, high = found.findings[0].low, found.findings[0].high
     assert low is not None and high is not None and low < 1.0 < high
     as_loss = judged({"a": worse, "b": better, "c": better[::-1]}, mode="min")
@@ -120,7 +124,7 @@ def test_runs_that_ran_out_of_memory_are_told_from_those_that_diverged(
     assert replace(one, trials={0: valueless}).failures == {"failed": 1}
 
 
-@pytest.mark.parametrize("word", ["diverged", "out_of_memory", "data", "infrastructure", "infeasible", None])
+@pytest.mark.parametrize("word", ["diverged", "out_of_memory", "infeasible", None])
 def test_a_failure_improves_no_verdict_however_it_came(judged: Judge, word: EndedAs | None) -> None:
     whole = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, 3.1, 3.05]})
     assert _words(whole)["b"] == "loses"
@@ -133,6 +137,42 @@ def test_a_failure_improves_no_verdict_however_it_came(judged: Judge, word: Ende
         record = StudyRecord(name="rivers", definition={"metric": "skill", "mode": "max"}, trials=tuple(lost))
         found = judge(whole.plan, record, record)
         assert _words(found) == {"b": "unstable"} and found.recommendation.name == "b"
+
+
+@pytest.mark.parametrize("word", ["data", "infrastructure", "preempted", "stopped_by_user"])
+def test_a_run_that_was_lost_is_wanted_again_and_is_no_failure(judged: Judge, word: EndedAs) -> None:
+    whole = judged({"a": [1.0, 1.1, 0.9], "b": [3.0, 3.1, 3.05]})
+    trials = [trial for one in whole.repeated for trial in one.trials.values()]
+    lost = replace(trials[0], status="failed", value=None, ended_as=word, reason="its machine is gone")
+
+    def of(*found: TrialRecord) -> Confirmed:
+        record = StudyRecord(name="rivers", definition={"metric": "skill", "mode": "max"}, trials=found)
+        return judge(whole.plan, record, record)
+
+    once, twice = of(lost, *trials[1:]), of(lost, lost, *trials[1:])
+    assert once.wanted == (("a", 0),) and once.champion.num_failed == 0
+    assert _words(once) == {"b": "cannot tell"} and once.findings[0].seeds == 0
+    (said,) = lost_runs(once)
+    assert f"1 run of a was lost, as {word} (its machine is gone)" in said and "runs it again" in said
+    assert "lost 2 times by now" in lost_runs(twice)[0] and "--as NAME" in lost_runs(twice)[0]
+    assert as_json(twice)["configurations"][0]["lost"] == {"0": 2} and as_json(twice)["open"]
+    again = of(lost, *trials)
+    assert not lost_runs(again) and as_json(again) == as_json(whole)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_in_place_of_an_unstable_champion_the_best_of_the_stable_is_used(judged: Judge, mode: str) -> None:
+    sign = 1 if mode == "max" else -1
+    scores: Scores = {
+        "a": [sign * 9.0, None, sign * 9.0],
+        "b": [sign * value for value in (0.3, 0.5, 0.4)],
+        "c": [sign * value for value in (1.0, 0.8, 0.9)],
+        "d": [sign * value for value in (9.0, 9.0)] + [None],
+    }
+    found = judged(scores, mode=mode).recommendation
+    assert found.name == "c" and "the best mean of 2 over 3 seeds" in found.reason
+    more = {**scores, "b": [*scores["b"], *[sign * 99.0] * 5]}  # which no other one had
+    assert judged(more, mode=mode).recommendation.name == "c"
 
 
 def test_differences_are_in_the_unit_of_the_objective(judged: Judge) -> None:
@@ -161,12 +201,22 @@ def test_a_baseline_enters_as_a_constant(judged: Judge) -> None:
     several = replace(climatology, others=(("persistence", 0.1),))
     both = judged({"a": [1 + n for n in NOISE[:3]], "b": NOISE[:3]}, baseline=several)
     assert as_json(both)["constants"] == {"climatology": 0.2, "persistence": 0.1}
-    assert [one.rival for one in both.findings] == ["b", "climatology"]
-    assert any("the best, climatology, is judged" in sentence for sentence in footnotes(both))
-    assert not any("is judged" in sentence for sentence in footnotes(found))
+    assert _words(both) == {"b": "cannot tell", "climatology": "beats", "persistence": "beats"}
+    assert any("the constants count as one rival" in sentence for sentence in footnotes(both))
+    assert not any("count as one rival" in sentence for sentence in footnotes(found))
+    near = replace(climatology, value=1.0, others=(("persistence", 0.1),))
+    between = judged(
+        {"a": [1 + n for n in NOISE], "b": [1 + n for n in NOISE[::-1]]}, baseline=near, matters=0.001
+    )
+    assert _words(between) == {"b": "cannot tell", "climatology": "cannot tell", "persistence": "beats"}
+    assert between.findings[2].seeds == 3
     ridge = judged({"a": [1 + n for n in NOISE], "b": NOISE}, baseline=BestBaseline("ridge", 1.6, "max"))
     assert ridge.findings[-1].word == "loses" and ridge.recommendation.name == "a"
     assert "ridge, a baseline, is better still" in ridge.recommendation.reason
+    lstm = BestBaseline("lstm", 1.7, "max", (("ridge", 1.6), ("climatology", 0.2)))
+    told = judged({"a": [1 + n for n in NOISE], "b": NOISE}, baseline=lstm).recommendation.reason
+    assert "lstm, ridge, baselines, are better still" in told
+    assert len(figure(judged({"a": NOISE, "b": NOISE}, baseline=lstm)).axes[0].get_yticks()) == 5
 
 
 def test_the_next_look_wants_what_is_missing_in_the_order_of_seeds(judged: Judge) -> None:

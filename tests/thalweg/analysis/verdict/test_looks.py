@@ -187,3 +187,28 @@ def test_a_difference_as_large_as_what_matters_is_rarely_called_the_same(shape: 
     scores[:, 0] += 0.5
     found = look_by_look(scores, PLAN, matters=0.5)
     assert (found.words == WORDS.index("same")).any(-1).mean() <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 2000)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_many_constants_are_told_apart_by_mistake_as_rarely_as_one(shape: str) -> None:
+    """One of them is what the champion is in the mean; a t-test of one skewed mean is wrong more often."""
+    count = 2000
+    runs = noise(shape, count, seed=7)
+
+    def wrong(*constants: float) -> float:
+        whole = np.broadcast_to(np.array(constants)[:, None], (count, len(constants), 8))
+        found = look_by_look(
+            np.concatenate([runs, whole], 1), PLAN, constant=np.arange(4 + len(constants)) > 3
+        )
+        beats, loses = np.isin(found.words, (1, 2)), found.words == WORDS.index("loses")
+        against = (
+            [1, 1, 1, *((value >= 0) for value in constants)],
+            [1, 1, 1, *((value <= 0) for value in constants)],
+        )
+        return float(
+            ((beats & np.array(against[0], bool)) | (loses & np.array(against[1], bool))).any(-1).mean()
+        )
+
+    one, many = wrong(0.0), wrong(0.5, 0.1, 0.0, -0.1, -0.5)
+    assert many == pytest.approx(one, abs=1 / count)
+    assert one <= (0.075 if shape == "skew, rival x3" else 0.05) + 2 * np.sqrt(0.05 * 0.95 / count)

@@ -9,7 +9,9 @@ from scipy import stats
 from thalweg.analysis.verdict.paired_tests import (
     PRIOR_DF,
     holm,
+    num_hypotheses,
     paired_tests,
+    rejected_of,
     seeds_needed,
     shrunken_variances,
     visible_difference,
@@ -73,8 +75,10 @@ def test_what_is_not_judged_is_not_rejected_and_does_not_change_the_others() -> 
     judged = np.array([True, False, True])
     found = paired_tests(d, 0.05, judged=judged)
     assert not found.rejected[1]
-    alone = paired_tests(d[judged], 0.05, family=np.array(3))
-    assert (found.rejected[judged] == alone.rejected).all()
+    slow = [one[1] for one in _tests_slowly(d[judged], 0.05)]
+    assert found.rejected[judged].tolist() == _holm_slowly(np.array([*slow, 1.0]), 0.05)[:2].tolist()
+    alone = paired_tests(d, 0.05, judged=judged, before=~judged)
+    assert alone.rejected[judged].tolist() == _holm_slowly(np.array(slow), 0.05).tolist()
 
 
 def test_a_constant_is_tested_with_its_own_variance() -> None:
@@ -85,6 +89,40 @@ def test_a_constant_is_tested_with_its_own_variance() -> None:
     assert df[:2].tolist() == [6, 6]
     both = np.var(d[:2], axis=-1, ddof=1)
     assert variance[:2] == pytest.approx((2 * both.mean() + 4 * both) / 6)
+
+
+def _constants_slowly(p: np.ndarray, error: float, constant: np.ndarray, before: np.ndarray) -> list[bool]:
+    """Rejects one by one, a rival or the next constant, at the error that is left."""
+    rejected = before.copy()
+    while True:
+        left = int((~rejected & ~constant).sum()) + bool((~rejected & constant).any())
+        new = np.flatnonzero(~rejected & (p <= error / max(left, 1)))
+        if not len(new):
+            return [bool(each) for each in rejected & ~before]
+        rejected[new[np.argmin(p[new])]] = True
+
+
+def test_constants_count_as_one_hypothesis() -> None:
+    rng, seen = np.random.default_rng(4), set()
+    for _ in range(400):
+        constant = np.arange(6) >= rng.integers(1, 7)
+        before, judged = rng.random((2, 6)) < [[0.2], [0.9]]
+        p = np.where(judged & ~before, rng.choice([1.0, 0.02, 0.012, 0.009, 0.001], 6), np.inf)
+        found = rejected_of(p, 0.05, constant, before).tolist()
+        assert found == _constants_slowly(p, 0.05, constant, before)
+        seen.add(sum(found))
+    assert len(seen) > 3 and num_hypotheses(constant) == (~constant).sum() + constant.any()
+
+
+def test_more_constants_change_nothing_for_the_others() -> None:
+    d = np.random.default_rng(5).normal(1.0, 1.0, (500, 2, 5))
+    best = np.random.default_rng(6).normal(0.5, 1.0, (500, 1, 5))
+    one = paired_tests(np.concatenate([d, best], 1), 0.05, constant=np.array([False, False, True]))
+    several = np.concatenate([d, best, best + 0.1, best + 9.0], 1)
+    many = paired_tests(several, 0.05, constant=np.arange(5) > 1)
+    assert (many.rejected[:, :3] == one.rejected).all() and (many.low[:, :3] == one.low).all()
+    assert many.low[:, 4] == pytest.approx(many.low[:, 2] + 9.0)
+    assert many.rejected[:, 4].mean() > one.rejected[:, 2].mean()
 
 
 def test_equal_differences_have_no_spread_to_judge_by() -> None:

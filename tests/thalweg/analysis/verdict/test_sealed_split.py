@@ -1,4 +1,4 @@
-"""The log of readings of the split ``test``."""
+"""Verdicts on the sealed split ``test``: over its own places and years, each run read once."""
 
 import json
 from collections.abc import Callable
@@ -12,16 +12,13 @@ from families.toy.task import ToyTask
 from thalweg.analysis.declared import family_of
 from thalweg.analysis.verdict import kept_units
 from thalweg.analysis.verdict.confirmed import judge
+from thalweg.analysis.verdict.reading_log import readings
 from thalweg.analysis.verdict.sealed_split import (
     judged_before,
-    log_folder,
-    log_reading,
     on_test,
-    readings,
-    told,
 )
 from thalweg.contract import Batch, Measure, Metric, Outputs, State
-from thalweg.errors import DataError, StudyError
+from thalweg.errors import DataError
 from thalweg.per_unit import PerUnit
 from thalweg.search.confirmation.confirmation import Confirmation
 from thalweg.search.confirmation.contenders import Contender
@@ -105,7 +102,7 @@ def test_a_run_is_read_once_and_each_reading_is_logged_before_it(
     names, read = ("trial 1", "trial 2"), list[str]()
 
     def evaluate(folder: Path, root: Path, *, name: str, **kept: object) -> hold_out.HeldOut:
-        assert len(readings(searched)) == 1 + (len(read) > 3)
+        assert len(readings(search, searched, tmp_path)) == 1 + (len(read) > 3)
         if len(read) == 3:
             read.append("killed")
             raise KeyboardInterrupt
@@ -137,7 +134,7 @@ def test_a_run_is_read_once_and_each_reading_is_logged_before_it(
     with pytest.raises(KeyboardInterrupt):
         once()
     assert once()[0] == "unstable"  # the split gives one run no value: no mean leaves it out
-    assert once()[0] == "unstable" and len(readings(searched)) == 2
+    assert once()[0] == "unstable" and len(readings(search, searched, tmp_path)) == 2
     monkeypatch.setattr(
         hold_out, "evaluate", lambda *_, **__: replace(lacking, unmeasured={"skill": "no floods"})
     )
@@ -147,34 +144,4 @@ def test_a_run_is_read_once_and_each_reading_is_logged_before_it(
     ):
         once()
     assert read == [*(trial_name(n) for n in range(3)), "killed", *(trial_name(n) for n in range(3, 6))]
-    assert not readings(confirmation)
-
-
-def test_the_log_is_that_of_the_study_that_was_searched(
-    make_record: Callable[..., StudyRecord], tmp_path: Path
-) -> None:
-    """`thalweg best rivers.confirm --test` reads the split for `rivers`, too."""
-    search = make_record()
-    own = replace(search, name="rivers.confirm", definition={**search.definition, "confirms": "rivers"})
-    assert log_folder(own, tmp_path / "rivers.confirm") == tmp_path / "rivers"
-    assert log_folder(search, tmp_path / "rivers") == tmp_path / "rivers"
-
-
-def test_a_second_reading_is_told_for_ever_after(tmp_path: Path) -> None:
-    assert "never read" in told(readings(tmp_path))
-    once = log_reading(tmp_path, "thalweg best rivers --test", "the best trial")
-    assert told(once).startswith("the split test was read once, ") and "`thalweg best rivers --test`" in told(
-        once
-    )
-    log_reading(tmp_path, "thalweg confirm rivers --test", "9 runs")
-    known = readings(tmp_path)
-    assert [one.command for one in known] == ["thalweg best rivers --test", "thalweg confirm rivers --test"]
-    assert "read 2 times" in told(known) and "was not chosen blindly" in told(known)
-
-
-def test_a_damaged_log_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
-    StudyFolder(tmp_path).test_readings.write_text("{")
-    with pytest.raises(StudyError, match="how often the split was read"):
-        readings(tmp_path)
-    with pytest.raises(StudyError):
-        log_reading(tmp_path, "thalweg", "what")
+    assert not StudyFolder(confirmation).test_readings.exists()

@@ -7,6 +7,7 @@ import pytest
 
 from families.toy.config import Toy
 from thalweg.errors import StudyError
+from thalweg.events import EndedAs
 from thalweg.search.confirmation.confirmation import Confirmation, fresh_seeds, read_plan, write_plan
 from thalweg.search.confirmation.contenders import Contender
 from thalweg.search.store.records import StudyRecord, TrialRecord
@@ -55,3 +56,22 @@ def test_runs_that_ended_for_good_are_found_by_configuration_and_seed(
     )
     found = {run: trial.number for run, trial in plan.runs(record)}
     assert found == {("trial 1", 0): 0, ("preset tiny", 0): 2}
+
+
+@pytest.mark.parametrize("word", ["infrastructure", "preempted", "stopped_by_user", "data"])
+def test_runs_that_were_lost_are_none_that_ended_by_themselves(
+    make_trial: Callable[..., TrialRecord], make_record: Callable[..., StudyRecord], word: EndedAs
+) -> None:
+    plan = _plan()
+    lost, again, failed = plan.params([("trial 1", 0), ("trial 1", 0), ("trial 1", 1)])
+    record = make_record(
+        make_trial(0, None, params=lost, status="failed", ended_as=word),
+        make_trial(1, None, params=again, status="failed", ended_as=word),
+        make_trial(2, None, params=failed, status="failed", ended_as="diverged"),
+        make_trial(3, None, params=failed, status="failed", ended_as=word, interrupted=True),
+    )
+    assert [run for run, _ in plan.runs(record)] == [("trial 1", 1)]
+    assert [(run, trial.number) for run, trial in plan.lost(record)] == [
+        (("trial 1", 0), 0),
+        (("trial 1", 0), 1),
+    ]

@@ -67,6 +67,9 @@ def test_a_first_trial_is_found_though_its_numbers_are_spelt_otherwise(make: Mak
     first = {"first_trials": [{"width": 4, "bands": ["red", "blue"]}]}
     both = replace(record, trials=trials, definition={**record.definition, "study": first})
     assert names(both)[-1] == ("trial 0", "baseline")
+    as_text = {"first_trials": [{"width": "4e0", "bands": ["red", "blue"]}]}
+    spelt = replace(both, definition={**record.definition, "study": as_text})
+    assert names(spelt)[-1] == ("trial 0", "baseline")
 
 
 def test_without_first_trials_the_closest_preset_is_the_baseline_configuration(make: Make) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,23 @@ def test_a_confirmed_study_gives_the_recommended_model(
     assert confirmed.exit_code == 0, confirmed.output
     verdict = json.loads((runs / "waves.confirm/verdict/verdict.json").read_text())
     result = register("--name", "confirmed")
+    checkpoints = runs / "waves/checkpoints"
+    checkpoints.rename(runs / "aside")
+    gone = " ".join(register("--name", "confirmed").output.split())
+    (runs / "aside").rename(checkpoints)
+    own = read_study(runs / "waves.confirm", "waves.confirm")
+    best_run = next(
+        t for t in own.ranking() if t.params["configuration"] == verdict["recommendation"]["name"]
+    )
+    taken = register("--trial", str(best_run.number), "--name", "run", study="waves.confirm")
+    searched = _study(runs)
+    anew = replace(
+        searched, trials=tuple(replace(t, config={**t.config, "width": 9}) for t in searched.trials)
+    )
+    assert choose(anew, runs / "waves", None).why == "best of the search"  # another study had its name
     shutil.rmtree(runs / "waves.confirm")
+    assert f"; thalweg register waves.confirm --trial {best_run.number} --output {runs} takes" in gone
+    assert taken.exit_code == 0, taken.output
     assert result.exit_code == 0, result.output
     told, best = verdict["recommendation"], _study(runs).best()
     assert best is not None and verdict["champion"] == f"trial {best.number}"
