@@ -34,6 +34,8 @@ from thalweg.errors import ConfigError, ThalwegError
 from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, is_worker, signal_of
 
+_TRIALS = "--trials"
+
 
 class Commands(TyperGroup):
     """Prints an error that a user can mend in one line; any other keeps its traceback."""
@@ -69,7 +71,10 @@ class Commands(TyperGroup):
 
 
 class StrictCommand(TyperCommand):
-    """Refuses empty values, which would be taken as not given, or as the folder that one is in."""
+    """Refuses empty values, which would be taken as not given, or as the folder that one is in.
+
+    Numbers of trials may be given as ``--trials 4 15 1``, and as ``--trials 4,15,1``.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses options and arguments.
@@ -77,6 +82,8 @@ class StrictCommand(TyperCommand):
         Raises:
             ConfigError: One is empty.
         """
+        if any(_TRIALS in param.opts and param.type.name == "text" for param in self.params):
+            args = _with_numbers_joined(args)
         before = ""
         for word in args:
             option, sign, value = word.partition("=") if word.startswith("-") else (before, "=", word)
@@ -87,6 +94,17 @@ class StrictCommand(TyperCommand):
                 )
             before = word
         return super().parse_args(ctx, args)
+
+
+def _with_numbers_joined(args: list[str]) -> list[str]:
+    """Returns words of a command line in which the numbers after an option are one word, with commas."""
+    found: list[str] = []
+    for word in args:
+        if word.isdecimal() and len(found) > 1 and found[-2] == _TRIALS and found[-1][-1:].isdecimal():
+            found[-1] += f",{word}"
+        else:
+            found.append(word)
+    return found
 
 
 app = typer.Typer(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Named = Annotated[
     list[str], typer.Argument(metavar="STUDY[:TRIAL]...", help="Trials, or studies for their best trials.")
 ]
-Numbers = Annotated[str | None, typer.Option("--trials", help="Trials of the one study: `3,7`.")]
+Numbers = Annotated[str | None, typer.Option("--trials", help="Trials of the one study: `3 7`.")]
 By = Annotated[str | None, typer.Option(help="Compare the options of a parameter of the one study.")]
 Judged = Annotated[str | None, typer.Option(help="Compare by this metric instead of the objective.")]
 SettingsAlone = Annotated[

@@ -43,7 +43,7 @@ StudyToConfirm = Annotated[
     str, typer.Argument(metavar="STUDY", help="Name of a study; `thalweg studies` lists them.")
 ]
 Numbers = Annotated[
-    str | None, typer.Option("--trials", help="Trials that run instead, the champion first: `4,15,1`.")
+    str | None, typer.Option("--trials", help="Trials that run instead, the champion first: `4 15 1`.")
 ]
 By = Annotated[str | None, typer.Option(help="Run the best trial of each option of a parameter instead.")]
 Seeds = Annotated[

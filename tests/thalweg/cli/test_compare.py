@@ -50,6 +50,8 @@ def test_a_trial_that_was_stopped_is_not_called_worse(run: Run, toys: None) -> N
     assert "unequal numbers of samples, 64 and 256" in text
     assert "only two or more complete trials" in text and "thalweg confirm toys" not in text
     text = _text(run("compare", "toys", "--trials", "2,1,0"))
+    for words in (("toys", "--trials", "2", "1", "0"), ("--trials", "2,1", "0", "toys")):
+        assert _text(run("compare", *words)) == text
     assert text.endswith("this settles it for those that are complete: thalweg confirm toys --trials 0,1")
 
 
