@@ -1,9 +1,9 @@
 """Wrong and missed words of `thalweg confirm` over seeds: simulated studies of four configurations, seven noise shapes.
 
-Of equal configurations, any beats or loses is a wrong word; of a champion that is better by three spreads, beats is the
-right one, its size open or not. Beside them, without a goal: a noise of more skew than runs tend to have; constants
-near the champion's mean, for a t-test of one skewed mean is wrong more often than that of a paired difference; and the
-usual practice, percentile bootstrap intervals of fresh seeds of which two do not overlap.
+Of equal configurations, any beats or loses is a wrong word; of a champion that is better by three spreads of the two,
+beats is the right one, its size open or not. Beside them, without a goal: a noise of more skew than runs tend to have;
+constants near the champion's mean, for a t-test of one skewed mean is wrong more often than that of a paired
+difference; and the usual practice, percentile bootstrap intervals of fresh seeds of which two do not overlap.
 
     uv run python -m benchmarks.verdicts --json verdicts.json
 """
@@ -24,9 +24,19 @@ WRONG = [WORDS.index(word) for word in ("beats", "beats, size open", "loses")]
 FOUND = [WORDS.index(word) for word in ("beats", "beats, size open")]
 
 
+def spreads(shape: str) -> np.ndarray:
+    """Returns the standard deviation of each configuration's runs."""
+    scale = np.ones(NUM_CONFIGURATIONS)
+    if shape == "graded":
+        scale = np.array([0.5, 1.0, 2.0, 4.0])
+    elif "x3" in shape:
+        scale[0 if "champion" in shape else 1] = 3.0
+    return scale
+
+
 def draw(shape: str, num_studies: int, num_seeds: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws runs of equal configurations, (study, configuration, seed), whose spread is about 1."""
-    size, scale = (num_studies, NUM_CONFIGURATIONS, num_seeds), np.ones(NUM_CONFIGURATIONS)
+    """Draws runs of equal configurations, (study, configuration, seed)."""
+    size = (num_studies, NUM_CONFIGURATIONS, num_seeds)
     if shape == "t4":
         drawn = rng.standard_t(4, size) / np.sqrt(2)
     elif "skew" in shape:  # log-normal, skewness 1.75
@@ -35,11 +45,7 @@ def draw(shape: str, num_studies: int, num_seeds: int, rng: np.random.Generator)
         drawn = rng.exponential(1.0, size) - 1
     else:
         drawn = rng.normal(size=size)
-    if shape == "graded":
-        scale = np.array([0.5, 1.0, 2.0, 4.0])
-    elif "x3" in shape:
-        scale[0 if "champion" in shape else 1] = 3.0
-    return np.asarray(drawn * scale[:, None])
+    return np.asarray(drawn * spreads(shape)[:, None])
 
 
 def wrong(shape: str, num_studies: int, num_seeds: int, rng: np.random.Generator) -> float:
@@ -61,9 +67,13 @@ def wrong_beside_constants(shape: str, num_studies: int, num_seeds: int, rng: np
 
 
 def right(shape: str, num_studies: int, num_seeds: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Returns the share of rivals that a champion better by three spreads beats, and the seeds that it took."""
-    scores = draw(shape, num_studies, num_seeds, rng)
-    scores[:, 0] += 3.0
+    """Returns the share of rivals that a champion better by three spreads beats, and the seeds that it took.
+
+    The spread is that of the two, the root of the mean of their variances.
+    """
+    scores, own = draw(shape, num_studies, num_seeds, rng), spreads(shape)
+    scores -= 3 * np.sqrt((own**2 + own[0] ** 2) / 2)[:, None]
+    scores[:, 0] += 3 * own[0]
     found = look_by_look(scores, spending(num_seeds))
     return float(np.isin(found.words, FOUND).mean()), float(found.seeds.mean())
 
@@ -89,7 +99,7 @@ def measured(num_studies: int) -> Figures:
     for num_seeds in (3, 5, 10):
         share = usual_practice(min(num_studies, 1000), num_seeds, rng)
         figures.add(f"wrong words, bootstrap intervals of {num_seeds} seeds", [share], "1")
-    for shape in ("equal", "t4", "skew"):
+    for shape in SHAPES:
         share, seeds = right(shape, num_studies, 8, rng)
         figures.add(f"three spreads found, {shape}", [share], "1", "at least 0.95")
         figures.add(f"seeds that it took, {shape}", [seeds], "1")

@@ -35,6 +35,7 @@ from thalweg.files import is_full_disk
 from thalweg.lanes.interruption import ending_raises, is_worker, signal_of
 
 _TRIALS = "--trials"
+_TAKING_NUMBERS = ("compare", "confirm")  # of trials; elsewhere it is how many
 
 
 class Commands(TyperGroup):
@@ -82,7 +83,7 @@ class StrictCommand(TyperCommand):
         Raises:
             ConfigError: One is empty.
         """
-        if any(_TRIALS in param.opts and param.type.name == "text" for param in self.params):
+        if self.name in _TAKING_NUMBERS:
             args = _with_numbers_joined(args)
         before = ""
         for word in args:
