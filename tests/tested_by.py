@@ -71,6 +71,7 @@ TESTED_BY = {
     "modules": "test_reproduce",
     "new": "test_app",
     "notices": "test_live",
+    "operations": "test_reckoning",
     "options": "test_app",
     "options_view": "test_options_compared",
     "own_front": "test_report",

@@ -57,6 +57,11 @@ class StageSteps:
         # Last, for it costs a backward pass of each part.
         yield from self._schedules(self._reaching(model, batch))
 
+    @property
+    def start(self) -> int:
+        """Samples seen before the first of them."""
+        return self._positions[0]
+
     def begin(self, model: nn.Module, data: Data) -> None:
         """Freezes what the stage does not train, and computes what its loss reads of the frozen part."""
         groups = parameter_groups(model, self.stage, 1.0)
