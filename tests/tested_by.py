@@ -56,7 +56,6 @@ TESTED_BY = {
     "judgement": "test_check_space",
     "judgement_view": "test_check",
     "kept_units": "test_unit_scope",
-    "knob_trials": "test_dead_knobs",
     "lineage_picture": "test_lineage",
     "lineage_view": "test_lineage",
     "live_trial": "test_optuna_study",

@@ -18,6 +18,7 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Data, Indices, Keys, SplitName, Task
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError
+from thalweg.nn.unallocated import unallocated
 from thalweg.search.checks.costs.operations import Counter
 from thalweg.search.checks.draws import Draw, Draws, first_trial, middle
 from thalweg.search.checks.judgement import Deadline
@@ -50,6 +51,7 @@ class Examined:
     ignore: frozenset[str] = frozenset()
     told: list[str] = field(default_factory=list)
     known: Prepared | None = None
+    _counted: dict[int, tuple[FamilyConfig, int]] = field(default_factory=dict)
     _cache: DataCache = field(default_factory=lambda: DataCache(max_open=4))
 
     @cached_property
@@ -98,6 +100,14 @@ class Examined:
         """Returns the task of a configuration, with what it inherits."""
         points = () if self.lacking else self._starting_points.points(config)
         return self.family.task(inherit(config, points))
+
+    def num_parameters(self, config: FamilyConfig) -> int:
+        """Returns the parameters of a configuration's model, which is built without numbers."""
+        if id(config) not in self._counted:
+            with unallocated():
+                model = self.task(config).build(None)
+            self._counted[id(config)] = config, sum(weight.numel() for weight in model.parameters())
+        return self._counted[id(config)][1]
 
     def data(self, task: Task[Any, Any]) -> Data:
         """Returns the task's data, opened now or before."""
@@ -180,6 +190,8 @@ def spread(count: int, most: int) -> Sequence[int]:
     """Returns numbers of at most so many samples, spread evenly over all, the first and the last among them."""
     if count <= most:
         return range(count)
+    if most == 1:
+        return [0]
     return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
 
 

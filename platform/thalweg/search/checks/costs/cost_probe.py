@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 
 from thalweg.lanes.resources import Gang, lanes_that_fit
-from thalweg.nn.unallocated import unallocated
 from thalweg.search.checks.costs.probing import BYTES_OF_STATE, Probe, Prober
 from thalweg.search.checks.costs.reckoning import UnreckonableError
 from thalweg.search.checks.draws import Draw
@@ -177,9 +176,7 @@ def _sized(examined: Examined, deadline: Deadline) -> Sequence[tuple[int, Draw]]
     """Returns configurations with their numbers of parameters, ascending."""
     found: list[tuple[int, Draw]] = []
     for draw in examined.draws.whole[:MAX_BUILT]:
-        with unallocated():
-            model = examined.task(draw.config).build(None)
-        found.append((sum(weight.numel() for weight in model.parameters()), draw))
+        found.append((examined.num_parameters(draw.config), draw))
         if deadline.has_passed:
             break
     return sorted(found, key=lambda each: each[0])
