@@ -13,7 +13,7 @@ from typing import TypeAlias
 from thalweg.errors import SpaceError
 from thalweg.search.checks.baseline_values import judge_baselines
 from thalweg.search.checks.comparability import judge_comparability
-from thalweg.search.checks.cost_probe import judge_cost
+from thalweg.search.checks.costs.cost_probe import judge_cost
 from thalweg.search.checks.data_state import judge_data, judge_start
 from thalweg.search.checks.dead_knobs import judge_dead_knobs
 from thalweg.search.checks.examined import Examined

@@ -29,6 +29,7 @@ def judge_dead_knobs(examined: Examined, deadline: Deadline) -> Judgement:
     """Changes each searched parameter alone, in each branch that there is time for, and names those that do nothing."""
     trials = KnobTrials(examined, deadline)
     trials.compare_configurations()
+    trials.compare_briefly()
     trials.compare_footprints()
     names = list(dict.fromkeys(name for draw in trials.bases for name in draw.params))
     alive = [name for name in names if name in trials.observed and trials.observed[name].of("alive")]

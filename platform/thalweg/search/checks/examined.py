@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,11 @@ from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Data, Indices, Keys, SplitName, Task
 from thalweg.discovery import Family, load_family
 from thalweg.errors import StudyError
+from thalweg.nn.unallocated import unallocated
+from thalweg.search.checks.costs.operations import Counter
 from thalweg.search.checks.draws import Draw, Draws, first_trial, middle
+from thalweg.search.checks.judgement import Deadline
+from thalweg.search.checks.stopper import StoppedError, Stopper
 from thalweg.search.checks.unreached import Trace
 from thalweg.search.checks.validity import drawn
 from thalweg.search.preflight import Prepared, prepare
@@ -46,6 +51,7 @@ class Examined:
     ignore: frozenset[str] = frozenset()
     told: list[str] = field(default_factory=list)
     known: Prepared | None = None
+    _counted: dict[int, tuple[FamilyConfig, int]] = field(default_factory=dict)
     _cache: DataCache = field(default_factory=lambda: DataCache(max_open=4))
 
     @cached_property
@@ -95,6 +101,14 @@ class Examined:
         points = () if self.lacking else self._starting_points.points(config)
         return self.family.task(inherit(config, points))
 
+    def num_parameters(self, config: FamilyConfig) -> int:
+        """Returns the parameters of a configuration's model, which is built without numbers."""
+        if id(config) not in self._counted:
+            with unallocated():
+                model = self.task(config).build(None)
+            self._counted[id(config)] = config, sum(weight.numel() for weight in model.parameters())
+        return self._counted[id(config)][1]
+
     def data(self, task: Task[Any, Any]) -> Data:
         """Returns the task's data, opened now or before."""
         return self._cache.open(task, self.prepared.data_root, ALONE.device)
@@ -102,15 +116,36 @@ class Examined:
     @cached_property
     def seconds_of_sample(self) -> float:
         """How long a model with all defaults takes to evaluate a sample on this machine; once it is warm, if quick."""
-        found = [self._seconds_of(1)]
+        found = [self._first_sample[0]]
         while len(found) < _NUM_TIMED and sum(found) < _TIMED_S:
             found.append(self._seconds_of(1))
         return min(found)
 
+    @property
+    def operations_of_sample(self) -> int:
+        """Floating-point operations of that."""
+        return self._first_sample[1]
+
+    @cached_property
+    def _first_sample(self) -> tuple[float, int]:
+        with Counter() as counter:
+            seconds = self._seconds_of(1)
+        return seconds, counter.num_operations
+
     @cached_property
     def seconds_of_another(self) -> float:
-        """How much longer it takes for another one in the same batch: little, if one by itself is mostly overhead."""
-        return max(0.0, self._seconds_of(2) - self.seconds_of_sample)
+        """How much longer it takes for another one in the same batch: little, if one by itself is mostly overhead.
+
+        As long as the first, if that is soon clear.
+        """
+        each = self.seconds_of_sample
+        if each > _HOPELESS_S:
+            return each
+        try:
+            with Stopper(Deadline(_CLEARLY * each)) if each > _SLOW_S else nullcontext():
+                return max(0.0, self._seconds_of(2) - each)
+        except StoppedError:
+            return each
 
     def _seconds_of(self, num_samples: int) -> float:
         task = self.task(self.prepared.config)
@@ -147,12 +182,17 @@ ALONE = ProcessGroup(rank=0, size=1, device=torch.device("cpu"))
 """This process, in which all checks run."""
 _NOISE = 0.01  # standard deviation
 _NUM_TIMED, _TIMED_S = 3, 2.0  # the first may take a second to load what it needs, on a busy machine
+_SLOW_S = 1.0
+_HOPELESS_S = 4.0  # more than overhead takes
+_CLEARLY = 1.25  # times of a sample: two of them that take longer have little overhead
 
 
 def spread(count: int, most: int) -> Sequence[int]:
     """Returns numbers of at most so many samples, spread evenly over all, the first and the last among them."""
     if count <= most:
         return range(count)
+    if most == 1:
+        return [0]
     return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
 
 

@@ -8,17 +8,19 @@ left aside: a knob that changes it and no gradient, such as the weight of a loss
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.config import FamilyConfig
-from thalweg.contract import metrics_of
+from thalweg.contract import Batch, metrics_of
 from thalweg.search.checks.examined import Examined, spread
 from thalweg.search.checks.steps_of_stage import StageSteps, summed
+from thalweg.stage_contract import Stage
 from thalweg.training.engine.deepspeed_config import deepspeed_config
 from thalweg.training.sampling import Layout
 from thalweg.training.schedule import Plan, lr_factor
@@ -27,6 +29,9 @@ SIZE = 4
 """Samples of a training batch, and of what is predicted."""
 LARGER = 24
 """The same where a knob changed nothing: it may act on few samples, such as those that lack a modality."""
+BRIEF = 2
+"""The same at a first look at models that take long: a loss that compares samples needs two."""
+_TOLD = "told"  # after it, a model is built and trained
 MAX_POSITIONS = 128
 """Steps of a stage at which schedules are compared."""
 _TOLERANCE = 1e-5
@@ -44,6 +49,7 @@ class Footprint:
         size: Samples of a batch.
 
     Attributes:
+        size: Samples of a batch.
         losses: Sums of the parts of the loss, which are no part of the footprint.
     """
 
@@ -51,7 +57,7 @@ class Footprint:
         self._study = examined.space.study
         self._task = examined.task(config)
         self._data = examined.data(self._task)
-        self._size = size
+        self.size = size
         self._known: list[tuple[str, Any]] = []
         self._records = self._trained()
         self.losses: list[Mapping[str, float]] = []
@@ -80,6 +86,46 @@ class Footprint:
             found = "rounding" if alike == "rounding" else found
         return found
 
+    def is_told_otherwise(self, other: Footprint) -> bool:
+        """Returns whether a trial is told something else, such as another optimizer, which takes no training."""
+        for one, another in zip(self, other, strict=False):
+            if one[0] != another[0] or _alike(one, another) == "other":
+                return True
+            if one[0] == _TOLD:
+                return False
+        return False
+
+    def begins_otherwise(self, other: Footprint) -> bool:
+        """Returns whether the weights that are nearest to the loss have other gradients in the first step.
+
+        Those of other shapes count if both of them have one. If it returns False, others may differ.
+        """
+        here, there = self._beginning, other._beginning
+        names = sorted(here.keys() & there.keys())
+        if any(
+            here[name].shape != there[name].shape and here[name].any() and there[name].any() for name in names
+        ):
+            return True
+        alike = [name for name in names if here[name].shape == there[name].shape]
+        one, another = (("", summed([found[name] for name in alike])) for found in (here, there))
+        return bool(alike) and _alike(one, another) == "other"
+
+    @cached_property
+    def _beginning(self) -> Mapping[str, Tensor]:
+        """Gradients of the weights that are nearest to the loss of the first stage, by name."""
+        plan = Plan.lay(self._task.stages(), self._study.samples)
+        torch.default_generator.manual_seed(self._task.config.seed)
+        model = self._task.build(self._task.facts(self._data))
+        steps = StageSteps(plan.stages[0], plan, [0])
+        steps.begin(model, self._data)
+        torch.default_generator.manual_seed(0)
+        return steps.nearest(model, self._batch(plan.stages[0]))
+
+    def _batch(self, stage: Stage) -> Batch:
+        indices = np.array(spread(self._data.num_samples("train"), self.size))
+        sample = stage.batch or self._task.training_batch
+        return sample(self._data, indices, indices.astype(np.uint64) + np.uint64(1))
+
     def _trained(self) -> Iterator[tuple[str, Any]]:
         """Yields what the trial does, what costs least first."""
         knobs = self._task.config.optimization
@@ -87,14 +133,12 @@ class Footprint:
         plan = Plan.lay(self._task.stages(), self._study.samples)
         plan.check_steps(knobs.batch_size)
         yield from self._told(plan, layout)
+        yield _TOLD, None
         torch.default_generator.manual_seed(self._task.config.seed)
         model = self._task.build(self._task.facts(self._data))
         for number, stage in enumerate(plan.stages):
-            indices = np.array(spread(self._data.num_samples("train"), self._size))
-            sample = stage.batch or self._task.training_batch
-            batch = sample(self._data, indices, indices.astype(np.uint64) + np.uint64(1))
             steps = StageSteps(stage, plan, _positions(plan, number, knobs.batch_size))
-            yield from steps.records(model, self._data, batch)
+            yield from steps.records(model, self._data, self._batch(stage))
             self.losses += steps.losses
         yield from self._predicted(model.eval())
 
@@ -123,7 +167,7 @@ class Footprint:
 
     @torch.no_grad()
     def _predicted(self, model: nn.Module) -> list[tuple[str, Any]]:
-        indices = np.array(spread(self._data.num_samples("val"), self._size))
+        indices = np.array(spread(self._data.num_samples("val"), self.size))
         outputs = self._task.predict(model, self._task.evaluation_batch(self._data, "val", indices))
         return [(f"predicted {name}", summed([value])) for name, value in sorted(outputs.items())]
 

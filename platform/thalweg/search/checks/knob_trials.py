@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from thalweg.config import active
 from thalweg.errors import ThalwegError
 from thalweg.search.checks.covering import Pair, apart, covering, pairs
 from thalweg.search.checks.draws import Draw, varied, with_choice
 from thalweg.search.checks.examined import Examined
-from thalweg.search.checks.footprint import LARGER, SIZE, Footprint, Likeness
+from thalweg.search.checks.footprint import BRIEF, LARGER, SIZE, Footprint, Likeness
 from thalweg.search.checks.judgement import Deadline
+from thalweg.search.checks.stopper import StoppedError, Stopper
+from thalweg.stage_contract import JointLoss
 from thalweg.training.guards.family_code import blaming
 from thalweg.wording import shortened, some
 
+_TOLD_S = 2.0  # of what takes no training, however little time is left
+_SLOW_S = 1.0  # of changing a parameter; a stopper would hold up what is quicker
 MAX_COMPARED = 24
 """Configurations in which what is asked is compared with what is configured, which takes no training."""
 
@@ -71,6 +77,7 @@ class KnobTrials:
         self._done: set[tuple[str, int]] = set()
         self.reaching: set[str] = set()
         self.broken: dict[str, Draw] = {}
+        self._is_stopped = False
 
     @cached_property
     def bases(self) -> list[Draw]:
@@ -90,6 +97,64 @@ class KnobTrials:
                     self._observe(name, "dead", draw)
             if deadline.has_passed:
                 return
+
+    def compare_briefly(self) -> None:
+        """Looks for parameters that change what a trial is told, or how its first step ends on few samples.
+
+        It is for models that take long. That nothing changes means nothing yet: `compare_footprints` looks longer.
+        """
+        names = {name for draw in self.bases for name in draw.params}
+        if len(names) * self._seconds_of_look <= self._deadline.left:
+            return
+        told, trained = Deadline(max(self._deadline.left, _TOLD_S)), self._deadline.share(0.8)
+        for is_trained, deadline in ((False, told), (True, trained)):
+            left = names - {name for name in names if self._alive(name)}
+            bases = self.bases[:MAX_COMPARED]
+            for draw, asked in _first_asking(sorted(bases, key=self._size) if is_trained else bases, left):
+                self._begin_each(draw, asked, deadline, is_trained=is_trained)
+
+    def _size(self, draw: Draw) -> float:
+        try:
+            with blaming(self._examined.family.package):
+                return self._examined.num_parameters(draw.config)
+        except ThalwegError:
+            return math.inf
+
+    def _begin_each(self, draw: Draw, names: Sequence[str], deadline: Deadline, *, is_trained: bool) -> None:
+        """Changes parameters, and observes those that are alive at the beginning of a trial."""
+        base = None
+        for name in names:
+            others = varied(self._examined.space, draw, name)
+            for other in sorted(others, key=self._size) if is_trained else others:
+                if deadline.has_passed:
+                    return
+                base = base or Footprint(self._examined, draw.config, self._num_brief(draw))
+                if self._begins_otherwise(base, other, is_trained=is_trained):
+                    self._observe(name, "alive", draw)
+                    self.reaching.add(name)
+                    break
+
+    def _begins_otherwise(self, base: Footprint, other: Draw, *, is_trained: bool) -> bool:
+        try:
+            stopper = self._stopper() if is_trained else nullcontext()
+            with blaming(self._examined.family.package), stopper:
+                found = Footprint(self._examined, other.config, base.size)
+                return base.begins_otherwise(found) if is_trained else base.is_told_otherwise(found)
+        except ThalwegError:  # it is told of, if it comes of more samples, too
+            return False
+
+    def _num_brief(self, draw: Draw) -> int:
+        stages = self._examined.task(draw.config).stages()
+        return BRIEF if any(isinstance(stage.loss, JointLoss) for stage in stages) else 1
+
+    @property
+    def _seconds_of_look(self) -> float:
+        """About how long it takes to change a parameter: a step takes as long as three evaluations."""
+        return 3 * SIZE * self._examined.seconds_of_sample
+
+    def _stopper(self) -> AbstractContextManager[Any]:
+        """Returns a context in which slow models are stopped once the time has passed."""
+        return Stopper(self._deadline) if self._seconds_of_look > _SLOW_S else nullcontext()
 
     def compare_footprints(self) -> None:
         """Changes each parameter in configurations that cover the space, until the time has passed.
@@ -117,7 +182,10 @@ class KnobTrials:
         for name in names:
             if deadline.has_passed:
                 return
-            self._observe(name, self.finding(base, draw, name), draw)
+            finding = self.finding(base, draw, name)
+            if self._is_stopped and finding != "alive":
+                return
+            self._observe(name, finding, draw)
 
     def _alive(self, name: str) -> list[Draw]:
         return self.observed.get(name, Observed()).of("alive")
@@ -192,21 +260,27 @@ class KnobTrials:
         return "dead" if all(losses) else "loss"
 
     def _footprint(self, draw: Draw, size: int = SIZE) -> Footprint | None:
-        """Returns the footprint of a configuration; None if it cannot train, which is kept."""
+        """Returns the footprint of a configuration; None if it cannot train, which is kept, or was stopped."""
         try:
-            with blaming(self._examined.family.package):
+            with blaming(self._examined.family.package), self._stopper():
                 made = Footprint(self._examined, draw.config, size)
                 next(iter(made))
+        except StoppedError:
+            self._is_stopped = True
+            return None
         except ThalwegError as error:
             self.broken.setdefault(str(error), draw)
             return None
         return made
 
     def _likeness(self, base: Footprint, found: Footprint, draw: Draw) -> Likeness | None:
-        """Compares two footprints; returns None if one of them cannot train, which is kept."""
+        """Compares two footprints; returns None if one of them cannot train, which is kept, or was stopped."""
         try:
-            with blaming(self._examined.family.package):
+            with blaming(self._examined.family.package), self._stopper():
                 return base.likeness(found)
+        except StoppedError:
+            self._is_stopped = True
+            return None
         except ThalwegError as error:
             self.broken.setdefault(str(error), draw)
             return None
@@ -215,6 +289,15 @@ class KnobTrials:
         self.observed.setdefault(name, Observed()).add(finding, draw)
         self._done.add((name, id(draw)))
         self._tried |= {pair for pair in pairs(draw) if pair[0] == name}
+
+
+def _first_asking(draws: Sequence[Draw], names: Collection[str]) -> Iterator[tuple[Draw, Sequence[str]]]:
+    """Yields configurations that ask for parameters, with those that none before asks for."""
+    left = set(names)
+    for draw in draws:
+        if asked := [name for name in draw.params if name in left]:
+            left -= set(asked)
+            yield draw, asked
 
 
 def _like(draw: Draw, name: str) -> Place:

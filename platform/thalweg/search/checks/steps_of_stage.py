@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from thalweg.training import features
 from thalweg.training.engine.engine import parameter_groups, train_mode
 from thalweg.training.schedule import Plan
 
+_NUM_NEAR = 16  # weights
+_MAX_KEPT = 2**22  # numbers, 32 MiB
 _STEP = 0.01
 """Length of a step as a share of that of all weights: enough to leave zeros that a layer begins with."""
 
@@ -57,6 +60,11 @@ class StageSteps:
         # Last, for it costs a backward pass of each part.
         yield from self._schedules(self._reaching(model, batch))
 
+    @property
+    def start(self) -> int:
+        """Samples seen before the first of them."""
+        return self._positions[0]
+
     def begin(self, model: nn.Module, data: Data) -> None:
         """Freezes what the stage does not train, and computes what its loss reads of the frozen part."""
         groups = parameter_groups(model, self.stage, 1.0)
@@ -73,12 +81,28 @@ class StageSteps:
             batch: A whole batch.
             position: Samples seen before.
         """
+        slopes = _slopes(self._weighted(model, batch, position), self._weights)
+        _move(self._weights, slopes)
+        return slopes
+
+    def nearest(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Returns the gradients, by name, of some weights that are nearest to the loss, which takes a forward pass.
+
+        Args:
+            model: The model, which stays where it is.
+            batch: A whole batch.
+        """
+        total = sum(self._weighted(model, batch, self.start), torch.zeros(()))
+        names = {id(weight): name for name, weight in model.named_parameters()}
+        trained = {id(weight): weight for weight in self._weights}
+        near = [trained[id(leaf)] for leaf in _leaves(total) if id(leaf) in trained][:_NUM_NEAR]
+        return dict(zip((names[id(weight)] for weight in near), _slopes([total], near), strict=True))
+
+    def _weighted(self, model: nn.Module, batch: Batch, position: int) -> list[Tensor]:
         now = self._plan.progress(position)
         terms = self._terms(model, batch, now)
         factors = self.stage.loss.weights(now)
-        slopes = _slopes([factors[part] * term for part, term in terms.items()], self._weights)
-        _move(self._weights, slopes)
-        return slopes
+        return [factors[part] * term for part, term in terms.items()]
 
     def _reaching(self, model: nn.Module, batch: Batch) -> list[str]:
         """Returns the parts of the loss that have a gradient."""
@@ -113,8 +137,18 @@ def summed(tensors: Sequence[Tensor]) -> np.ndarray:
 
 def _two_numbers(tensor: Tensor) -> tuple[float, float]:
     values = tensor.detach().double().nan_to_num().flatten()
-    places = torch.arange(len(values), dtype=torch.float64)
-    return float(values.norm()), float((values * torch.cos(1.0 + places)).sum())
+    return float(values.norm()), float((values * _waves(len(values))).sum())
+
+
+def _waves(count: int) -> Tensor:
+    """Returns so many factors of a projection, always the same."""
+    size = 1 << max(count - 1, 0).bit_length()
+    return (_wave(size) if size <= _MAX_KEPT else _wave.__wrapped__(size))[:count]
+
+
+@cache
+def _wave(size: int) -> Tensor:
+    return torch.cos(1.0 + torch.arange(size, dtype=torch.float64))
 
 
 def _reaches(term: Tensor, weights: Sequence[nn.Parameter]) -> bool:
@@ -130,6 +164,17 @@ def _slopes(terms: Sequence[Tensor], weights: Sequence[nn.Parameter], *, keep: b
         total, list(weights), retain_graph=keep, allow_unused=True, materialize_grads=True
     )
     return list(found)
+
+
+def _leaves(total: Tensor) -> Iterator[Tensor]:
+    """Yields the tensors that a result was computed from and that have a gradient, those of the fewest steps first."""
+    seen = set()
+    layer = [total.grad_fn]
+    while layer:
+        reached = list(dict.fromkeys(node for node in layer if node is not None and node not in seen))
+        seen |= set(reached)
+        yield from (node.variable for node in reached if hasattr(node, "variable"))
+        layer = [below for node in reached for below, _ in node.next_functions]
 
 
 @torch.no_grad()

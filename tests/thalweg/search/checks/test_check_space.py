@@ -135,9 +135,9 @@ def test_a_sample_takes_time_and_a_quick_one_is_timed_once_it_is_warm(
     monkeypatch.setattr(KnotsTask, "predict", predicted)
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     assert examine(only_lr).seconds_of_sample == 0.125
-    lasting = iter([7.0, 9.0])
+    lasting = iter([3.0, 5.0])
     slow = examine(only_lr)
-    assert (slow.seconds_of_sample, slow.seconds_of_another) == (7.0, 2.0)
+    assert (slow.seconds_of_sample, slow.seconds_of_another) == (3.0, 2.0)
 
 
 class Oracle(nn.Module):

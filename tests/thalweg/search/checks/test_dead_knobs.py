@@ -13,6 +13,7 @@ from thalweg.errors import ConfigError
 from thalweg.search.checks.dead_knobs import judge_dead_knobs
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
+from thalweg.search.checks.knob_trials import KnobTrials
 from thalweg.search.checks.validity import judge_validity
 from thalweg.search.space import load_space
 from thalweg.study import Trial
@@ -84,6 +85,20 @@ def test_no_live_knob_is_called_dead(whole: Judgement) -> None:
     told = named((*whole.faults, *whole.warnings), "")
     assert told == DEAD.keys() | ROUNDING.keys() | BRANCHES.keys()
     assert not whole.skipped
+
+
+@pytest.mark.slow
+def test_a_brief_look_calls_no_dead_knob_alive(examine: Examine) -> None:
+    examined = examine()
+    vars(examined).update(seconds_of_sample=1e4)
+    trials = KnobTrials(examined, Deadline(600))
+    trials.compare_briefly()
+    found = {name for name, seen in trials.observed.items() if seen.of("alive")}
+    assert found == set(trials.observed)
+    asked = {name for draw in trials.bases for name in draw.params}
+    dead = DEAD.keys() | ROUNDING.keys() | UNUSED.keys()
+    assert not found & dead
+    assert len(found) > len(asked - dead) / 2
 
 
 @pytest.mark.slow

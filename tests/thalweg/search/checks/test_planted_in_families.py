@@ -11,10 +11,10 @@ from torch import Tensor
 
 from thalweg.config import FamilyConfig
 from thalweg.contract import Batch, Measure, Outputs, State
-from thalweg.search.checks import cost_probe
 from thalweg.search.checks.baseline_values import judge_baselines
 from thalweg.search.checks.comparability import judge_comparability
-from thalweg.search.checks.cost_probe import judge_cost
+from thalweg.search.checks.costs import cost_probe
+from thalweg.search.checks.costs.cost_probe import judge_cost
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline
 from thalweg.search.space import load_space

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from families.knots.config import PRESETS, Knots
-from thalweg.search.checks import cost_probe
-from thalweg.search.checks.cost_probe import Activations, free_mib, judge_cost, lanes_of
+from thalweg.search.checks.costs import cost_probe
+from thalweg.search.checks.costs.cost_probe import free_mib, judge_cost, lanes_of
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline
 from thalweg.study import Trial
@@ -44,18 +43,6 @@ def test_checkpoints_of_trials_that_may_be_promoted_take_space(examine: Examine)
     """Of 12 trials, at most 12 / 3 + 12 / 9 + ... = 6 wait with one."""
     found = judge_cost(examine(widths, num_trials=12, scheduler="promotion"), Deadline(600))
     assert found.numbers["disk_mib"] == pytest.approx((7 + 6) * parameters(16) * 16 / 2**20)
-
-
-def test_activations_are_what_the_backward_pass_needs() -> None:
-    weight, inputs = torch.ones(3, 5, requires_grad=True), torch.ones(7, 3)
-    activations = Activations()
-    with activations.hooks():
-        inputs.matmul(weight).exp().sum()
-    assert activations.num_bytes == 4 * (7 * 3 + 7 * 5)  # the inputs, and what exp gives
-    apart = Activations([inputs])
-    with apart.hooks():
-        inputs.matmul(weight).exp().sum()
-    assert apart.num_bytes == 4 * 7 * 5
 
 
 def test_lanes_are_those_of_the_study_or_as_many_as_there_are_cores(

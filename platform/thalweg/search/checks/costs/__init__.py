@@ -1,0 +1,1 @@
+"""What a study will cost: probes of its configurations, or what such a probe would take."""
