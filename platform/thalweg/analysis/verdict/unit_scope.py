@@ -104,21 +104,17 @@ def over_units(
         if blocks.num_blocks < 2:
             continue
         whole = _differences(measure, metric, sign, states)
-        cuts = [[{name: _Cut(each[name], part) for name in each} for each in runs] for runs in states]
-        drawn = np.array(
+        cutter = _Cutter(part)
+        cuts = [[cutter.cut(each) for each in runs] for runs in states]
+        picked = [blocks.draw(rng) for _ in range(NUM_RESAMPLES)]
+        picked += blocks.without_each() if unit in _IN_ORDER else []
+        resampled = np.array(
             [
-                _differences(measure, metric, sign, [_drawn(each, picks) for each in cuts])
-                for picks in (blocks.draw(rng) for _ in range(NUM_RESAMPLES))
+                _differences(measure, metric, sign, [*map(_drawn, states, cuts, [picks] * len(states))])
+                for picks in picked
             ]
         )
-        without = np.array(
-            [
-                _differences(measure, metric, sign, [_drawn(each, picks) for each in cuts])
-                for picks in blocks.without_each()
-            ]
-            if unit in _IN_ORDER
-            else []
-        )
+        drawn, without = resampled[:NUM_RESAMPLES], resampled[NUM_RESAMPLES:]
         for place, name in enumerate(rivals):
             inflation = inflation_of(whole[place] - without[:, place]) if len(without) else 1.0
             found[name].append(
@@ -226,30 +222,88 @@ class _Blocks:
         return found
 
 
-class _Cut:
-    """The rows of a table, or of samples, by block: found once, and drawn many times."""
+class _Rows:
+    """The rows of tables with the same keys by block: sorted once, and drawn many times.
 
-    def __init__(self, value: PerUnit | Tensor, part: int | None) -> None:
-        self._value, self._part = value, part
-        self._rows: dict[int, Tensor] = {}
-        if isinstance(value, PerUnit) and part is not None:
-            own = value.keys[:, part]
-            for block in sorted(set(own.tolist())):
-                self._rows[block] = (own == block).nonzero()[:, 0]
+    Args:
+        keys: Keys of the tables; shape (rows, parts).
+        part: The part that names a row's block.
+    """
 
-    def drawn(self, picks: Sequence[int]) -> PerUnit | Tensor:
-        """Returns the rows of blocks; a block that was drawn twice becomes two blocks."""
-        if isinstance(self._value, Tensor):
-            return self._value[list(picks)]
-        there = [(place, self._rows[pick]) for place, pick in enumerate(picks) if pick in self._rows]
-        if not there or self._part is None:
-            return self._value.empty()
-        joined = torch.cat([rows for _, rows in there])
-        places = torch.tensor([place for place, _ in there])
-        keys = self._value.keys[joined]
-        keys[:, self._part] = places.repeat_interleave(torch.tensor([len(rows) for _, rows in there]))
-        return PerUnit(keys, self._value.values[joined])  # unique, and no sum needs them in order
+    def __init__(self, keys: Tensor, part: int) -> None:
+        self.keys = keys
+        self._part = part
+        own = keys[:, part].numpy()
+        self._order = np.argsort(own, kind="stable")
+        self._blocks, self._starts, self._counts = np.unique(
+            own[self._order], return_index=True, return_counts=True
+        )
+        self._last: tuple[Sequence[int], tuple[Tensor, Tensor]] | None = None
+
+    def drawn(self, picks: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Returns the numbers of the rows of blocks, and their keys: a block that was drawn twice becomes two blocks.
+
+        What was drawn last is remembered, since all runs are drawn with the same picks in turn.
+        """
+        if self._last is None or self._last[0] is not picks:
+            self._last = picks, self._found(np.asarray(picks, np.int64))
+        return self._last[1]
+
+    def _found(self, picks: np.ndarray) -> tuple[Tensor, Tensor]:
+        blocks = np.searchsorted(self._blocks, picks)
+        places = np.flatnonzero(self._blocks[np.minimum(blocks, len(self._blocks) - 1)] == picks)
+        counts, starts = self._counts[blocks[places]], self._starts[blocks[places]]
+        ends = np.cumsum(counts)
+        rows = torch.from_numpy(
+            self._order[np.arange(counts.sum()) + np.repeat(starts - ends + counts, counts)]
+        )
+        keys = self.keys[rows]
+        keys[:, self._part] = torch.from_numpy(np.repeat(places, counts))
+        return rows, keys
 
 
-def _drawn(cuts: Sequence[Mapping[str, _Cut]], picks: Mapping[str, list[int]]) -> list[State]:
-    return [{name: cut.drawn(picks[name]) for name, cut in each.items() if name in picks} for each in cuts]
+class _Cutter:
+    """Draws blocks of the states of all runs; those that keep the same units share the work.
+
+    Args:
+        part: The part of the keys that names a block; None if rows of samples are drawn.
+    """
+
+    def __init__(self, part: int | None) -> None:
+        self._part = part
+        self._known: list[_Rows] = []
+
+    def cut(self, state: State) -> dict[str, _Rows | None]:
+        """Returns the rows of the tables of a state by block; None for what is drawn by samples."""
+        return {
+            name: self._rows(value.keys, self._part)
+            if isinstance(value, PerUnit) and self._part is not None
+            else None
+            for name, value in state.items()
+        }
+
+    def _rows(self, keys: Tensor, part: int) -> _Rows:
+        for rows in self._known:
+            if torch.equal(rows.keys, keys):
+                return rows
+        self._known.append(_Rows(keys, part))
+        return self._known[-1]
+
+
+def _of_blocks(value: PerUnit | Tensor, rows: _Rows | None, picks: Sequence[int]) -> PerUnit | Tensor:
+    """Returns what a run kept of blocks."""
+    if isinstance(value, Tensor):
+        return value[list(picks)]
+    if rows is None or not len(rows.keys):
+        return value.empty()
+    found, keys = rows.drawn(picks)
+    return PerUnit(keys, value.values[found])  # unique, and no sum needs them in order
+
+
+def _drawn(
+    states: Sequence[State], cuts: Sequence[Mapping[str, _Rows | None]], picks: Mapping[str, list[int]]
+) -> list[State]:
+    return [
+        {name: _of_blocks(value, cut[name], picks[name]) for name, value in state.items() if name in picks}
+        for state, cut in zip(states, cuts, strict=True)
+    ]
