@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from threading import Event
 from typing import TypeAlias
 
 from thalweg.errors import SpaceError
 from thalweg.search.checks.baseline_values import judge_baselines
-from thalweg.search.checks.comparability import judge_comparability
+from thalweg.search.checks.comparability import FEW_SAMPLES, judge_comparability
 from thalweg.search.checks.costs.cost_probe import judge_cost
 from thalweg.search.checks.data_state import judge_data, judge_start
 from thalweg.search.checks.dead_knobs import judge_dead_knobs
@@ -52,6 +53,10 @@ _CHECKS: Mapping[str, tuple[Check, float, str]] = {
     "dead knobs": (judge_dead_knobs, 1.0, "data"),  # last: it takes what time it has
 }
 """Each check by its name: the function, its share of the time that is left, and the check that must pass before."""
+
+
+_QUICKER: Mapping[str, Check] = {"comparable": partial(judge_comparability, most=FEW_SAMPLES)}
+"""Checks that look at less before a search."""
 
 
 def judgements(examined: Examined, seconds: float = SECONDS) -> Iterator[Judgement]:
@@ -112,7 +117,7 @@ def check_before_search(examined: Examined, called_off: Event | None = None) -> 
         return
     for name in ("comparable", "splits", "dead knobs"):
         check, ratio, _ = _CHECKS[name]
-        found = _judged(name, check, examined, deadline.share(ratio))
+        found = _judged(name, _QUICKER.get(name, check), examined, deadline.share(ratio))
         if found.faults and found.is_sure and name != "dead knobs":
             raise SpaceError(f"{found.faults[0]}; --no-check searches the space as it is")
         yield from (*found.faults, *found.warnings)

@@ -23,6 +23,8 @@ from thalweg.wording import counted, some
 
 MAX_SAMPLES = 64
 """Samples of ``val`` that the model is scored on, at the ends of the split and spread over it."""
+FEW_SAMPLES = 16
+"""The same before a search, which does not wait long."""
 _BATCH = 32
 
 Comparison: TypeAlias = Literal[
@@ -41,13 +43,15 @@ class FrozenScorer:
     Args:
         examined: The space.
         draw: The configuration.
+        most: Samples that it is scored on.
 
     Attributes:
         own: Its objective; None if it is not finite or no metric of the configuration.
     """
 
-    def __init__(self, examined: Examined, draw: Draw) -> None:
+    def __init__(self, examined: Examined, draw: Draw, most: int = MAX_SAMPLES) -> None:
         self._examined = examined
+        self._most = most
         self._metric = examined.space.study.metric
         self._task = examined.task(draw.config)
         torch.default_generator.manual_seed(draw.config.seed)
@@ -112,7 +116,7 @@ class FrozenScorer:
     def _evaluated(self, task: Task[Any, Any], predict: Callable[[Batch], Outputs]) -> Mapping[str, float]:
         """Returns the metrics that should mean the same in every trial."""
         comparable = {metric.name for metric in metrics_of(task) if metric.search_invariant}
-        part = SomeSamples(task, self._examined.data(task), MAX_SAMPLES)
+        part = SomeSamples(task, self._examined.data(task), self._most)
         sampled = copy.copy(task)
         sampled.evaluation_batch = part.evaluation_batch  # type: ignore[method-assign]
         metrics = evaluate_split(
@@ -168,13 +172,18 @@ def _differ(one: float, other: float) -> bool:
     return one != other and not (math.isnan(one) and math.isnan(other))
 
 
-def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
+def judge_comparability(examined: Examined, deadline: Deadline, most: int = MAX_SAMPLES) -> Judgement:
     """Scores one model under changed parameters, in configurations that cover the space.
 
     All parameters are changed at once. Only if that moves the score, or the model does not fit, are they divided to
     find the one that does it.
+
+    Args:
+        examined: The space.
+        deadline: When to stop.
+        most: Samples that the model is scored on.
     """
-    if slow := examined.too_slow(MAX_SAMPLES, deadline.left):
+    if slow := examined.too_slow(most, deadline.left):
         return Judgement(check="comparable", told="no model scored", skipped=(slow,))
     faults: dict[str, str] = {}
     reading: dict[str, None] = {}
@@ -186,7 +195,7 @@ def judge_comparability(examined: Examined, deadline: Deadline) -> Judgement:
     for draw, uncovered in covering(examined.bases):
         names |= dict.fromkeys(draw.params)
         with blaming(examined.family.package):
-            scorer = FrozenScorer(examined, draw)
+            scorer = FrozenScorer(examined, draw, most)
         num_tried, num_blind = num_tried + 1, num_blind + (scorer.own is None)
         for name, comparison, found in _compared(examined, scorer, draw, deadline):
             if comparison == "measured otherwise":

@@ -121,13 +121,20 @@ class Examined:
             found.append(self._seconds_of(1))
         return min(found)
 
-    @property
+    @cached_property
     def operations_of_sample(self) -> int:
         """Floating-point operations of that."""
-        return self._first_sample[1]
+        counted = self._first_sample[1]
+        return self._counted_sample()[1] if counted is None else counted
 
     @cached_property
-    def _first_sample(self) -> tuple[float, int]:
+    def _first_sample(self) -> tuple[float, int | None]:
+        """Seconds, and operations of a model that is not evaluated twice lightly."""
+        if self.num_parameters(self.prepared.config) < _LARGE:
+            return self._seconds_of(1), None
+        return self._counted_sample()
+
+    def _counted_sample(self) -> tuple[float, int]:
         with Counter() as counter:
             seconds = self._seconds_of(1)
         return seconds, counter.num_operations
@@ -183,6 +190,7 @@ ALONE = ProcessGroup(rank=0, size=1, device=torch.device("cpu"))
 _NOISE = 0.01  # standard deviation
 _NUM_TIMED, _TIMED_S = 3, 2.0  # the first may take a second to load what it needs, on a busy machine
 _SLOW_S = 1.0
+_LARGE = 1_000_000  # parameters
 _HOPELESS_S = 4.0  # more than overhead takes
 _CLEARLY = 1.25  # times of a sample: two of them that take longer have little overhead
 

@@ -12,10 +12,11 @@ from families.knots.config import PRESETS, Knots
 from families.knots.task import Error, Forgiving, KnotsTask
 from thalweg.contract import Batch
 from thalweg.errors import SpaceError
-from thalweg.search.checks import check_space
+from thalweg.search.checks import check_space, comparability
 from thalweg.search.checks.baseline_values import judge_baselines
 from thalweg.search.checks.check_space import check_before_search, check_meanwhile, judgements
-from thalweg.search.checks.comparability import judge_comparability
+from thalweg.search.checks.comparability import FrozenScorer, judge_comparability
+from thalweg.search.checks.draws import Draw
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Deadline, Judgement
 from thalweg.study import Trial
@@ -203,8 +204,24 @@ def test_what_a_check_itself_breaks_on_stops_no_search(
     _, ratio, needed = check_space._CHECKS["comparable"]
     checks = {**check_space._CHECKS, "comparable": (broken, ratio, needed)}
     monkeypatch.setattr(check_space, "_CHECKS", checks)
+    monkeypatch.setattr(check_space, "_QUICKER", {})
     (told,) = check_before_search(examine(only_lr))
     assert "no memory left" in told
+
+
+@pytest.mark.slow
+def test_a_search_scores_a_model_on_fewer_samples(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def scored(examined: Examined, draw: Draw, most: int) -> FrozenScorer:
+        asked.append(most)
+        return FrozenScorer(examined, draw, most)
+
+    monkeypatch.setattr(comparability, "FrozenScorer", scored)
+    assert not list(check_before_search(examine(only_lr)))
+    assert comparability.judge_comparability(examine(only_lr), Deadline(60.0)).mark == "passed"
+    assert set(asked) == {comparability.FEW_SAMPLES, comparability.MAX_SAMPLES}
+    assert comparability.FEW_SAMPLES < comparability.MAX_SAMPLES
 
 
 def test_a_large_model_is_left_to_the_command(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
