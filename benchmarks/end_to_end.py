@@ -154,6 +154,7 @@ def answer(arm: str, seed: int, question: Question, data: Path) -> Answer:
         if ended and process.returncode:
             sys.exit(f"{arm} failed:\n{(folder / 'output.txt').read_text()[-4000:]}")
         found = read(folder / "mlflow.db", "skill", PARAMS)
+        best = _best_trial(arm, folder, found)
     return Answer(
         arm=arm,
         seed=seed,
@@ -168,7 +169,7 @@ def answer(arm: str, seed: int, question: Question, data: Path) -> Answer:
         values=found.num_values,
         lost=question.trials - sum(trial.settled for trial in found.trials),
         reached=[(moment - began, best) for moment, best in found.best_since()],
-        trial=_best_trial(arm, folder, found),
+        trial=best,
     )
 
 
