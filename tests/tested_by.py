@@ -42,6 +42,7 @@ TESTED_BY = {
     "findings": "test_report",
     "footprint": "test_dead_knobs",
     "frame": "test_live",
+    "fork_client": "test_fork_server",
     "front_picture": "test_front",
     "front_view": "test_front",
     "grouped": "test_report",

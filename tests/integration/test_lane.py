@@ -98,7 +98,9 @@ def test_a_lane_is_three_processes_of_which_only_the_worker_imports_torch(
     placed = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)
     trainable = tune.with_parameters(LaneTrainable, settings=_settings(gang, tmp_path))
     order = _order(tmp_path, "")
-    lane: Any = ray.remote(num_cpus=0, scheduling_strategy=placed)(trainable).remote(
+    # Not forked from a process that has imported all, as on the other machines of a cluster.
+    fresh = {"py_executable": f"{sys.executable} -X utf8"}
+    lane: Any = ray.remote(num_cpus=0, scheduling_strategy=placed, runtime_env=fresh)(trainable).remote(
         config={"number": 0, "config": order.config}
     )
     training, lanes, told = lane.train.remote(), StudyFolder(tmp_path).lanes, set()

@@ -35,6 +35,7 @@ from thalweg.cli.options import (
 from thalweg.cli.results import show_lineage
 from thalweg.cli.show import show_own_front
 from thalweg.errors import ConnectionFailed
+from thalweg.lanes import cluster
 from thalweg.lanes.interruption import ending_at_once, ending_raises
 
 if TYPE_CHECKING:
@@ -81,13 +82,12 @@ def search(
     """
     console = terminal()
     settings: dict[str, Any] = {"num_trials": trials, "max_hours": max_hours, "num_lanes": lanes}
-    settings |= {
-        "num_workers": workers,
-        "gpus_per_worker": gpus,
-        "learn_from": tuple(learn_from or ()) or None,
-    }
+    settings |= {"num_workers": workers, "gpus_per_worker": gpus}
+    settings |= {"learn_from": tuple(learn_from or ()) or None}
     chosen = _chosen(space, settings, dataset=dataset, samples=samples, root=data, tell=teller(console))
     over = None if storage else _finished(output, study or space, chosen, teller(console))
+    if address is None and over is None:
+        cluster.warm_up()
     with ending_at_once():  # after the space, whose mistakes are answered at once: torch and Ray take seconds
         from thalweg.analysis.pictures import draw_new
         from thalweg.search import run

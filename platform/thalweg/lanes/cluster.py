@@ -15,6 +15,7 @@ from thalweg.disk import store_place
 from thalweg.disk.store_place import STORE_VARIABLE
 from thalweg.errors import ConnectionFailed
 from thalweg.lanes import private_ray
+from thalweg.lanes.forking import forked_workers
 from thalweg.lanes.shipment import shipped
 
 _START_S = 300
@@ -33,6 +34,17 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study resumes from its own storage, not from Tune's
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
 }
+
+
+def warm_up() -> None:
+    """Begins to import what workers of this machine need, in a process of its own, from which they are forked.
+
+    `connect` does so too; a process that knows early that it will start Ray here saves seconds.
+    """
+    _prepare_environment()
+    # A local machine is not preempted; the watcher would cost a process per lane.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    forked_workers.begin()
 
 
 @contextmanager
@@ -67,12 +79,14 @@ def connect(
         if ray.is_initialized():
             yield str(ray.get_runtime_context().gcs_address)
             return
-        temporary = None if address else tempfile.mkdtemp(prefix="tw", dir=_short_temp())
+        temporary = None if address else tempfile.mkdtemp(prefix="tw", dir=forked_workers.short_temp())
         try:
             if address:
                 _join(address, packages)
             else:
                 tell("starting Ray on this machine")
+                closing.callback(forked_workers.end)
+                warm_up()
                 closing.enter_context(private_ray.local_token(Path(str(temporary)), tell))
                 _start(num_cpus, temporary, log)
             yield str(ray.get_runtime_context().gcs_address)
@@ -102,10 +116,13 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
     """
     import ray
 
-    # A local machine is not preempted; the watcher would cost a process per lane.
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     try:
-        with private_ray.patient(_START_S), private_ray.signals_kept(), private_ray.own_process_groups():
+        with (
+            private_ray.patient(_START_S),
+            private_ray.signals_kept(),
+            private_ray.own_process_groups(),
+            private_ray.workers_executed_by(forked_workers.executable()),
+        ):
             ray.init(
                 address="local",
                 num_cpus=num_cpus,
@@ -133,12 +150,6 @@ def _prepare_environment() -> None:
     store_place.settle()
     # Each worker process would compile torch, DeepSpeed and Ray again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-
-def _short_temp() -> str:
-    """Returns a folder with a path short enough for Ray's sockets, whose paths may have 107 bytes."""
-    folder = tempfile.gettempdir()
-    return folder if len(folder) <= 40 else "/tmp"
 
 
 def _check_address(address: str) -> None:

@@ -194,12 +194,13 @@ class Lane:
     def _receive(self, timeout_s: float | None) -> list[Any] | Restarted:
         pending = self._channel.receive.remote()
         waited, ended = 0.0, 0
+        step_s = 1.0 if timeout_s is None else min(1.0, timeout_s)
         while True:
-            done, _ = ray.wait([pending], timeout=1.0)
+            done, _ = ray.wait([pending], timeout=step_s)
             if done:
                 answers: list[Any] | Restarted = ray.get(done[0])
                 return answers
-            waited += 1.0
+            waited += step_s
             if not self._thread.is_alive():
                 raise LaneDiedError(f"a lane must keep its workers, got {self._error}; see the study's logs")
             if timeout_s is not None and waited >= timeout_s:

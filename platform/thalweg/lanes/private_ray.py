@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +16,7 @@ from typing import Any
 from thalweg.lanes.interruption import handlers_kept
 
 _NODE_MANAGER = "raylet"
+_WORKERS = "--python_worker_command="
 
 
 @contextmanager
@@ -87,6 +90,91 @@ def own_process_groups() -> Iterator[None]:
         yield
     finally:
         patched.ConsolePopen = popen
+
+
+@contextmanager
+def workers_executed_by(file: Path | None) -> Iterator[None]:
+    """Has a local Ray execute a file in place of Python for each worker; None changes nothing.
+
+    A runtime environment's ``py_executable`` is the public way, but it starts Python twice for each worker.
+    """
+    from ray._private import services
+
+    patched: Any = services
+    popen: Callable[..., Any] = patched.ConsolePopen
+    python = _WORKERS + subprocess.list2cmdline([sys.executable])
+    executed = None if file is None else _WORKERS + subprocess.list2cmdline([str(file)])
+
+    def start(command: Any, *args: Any, **kwargs: Any) -> Any:
+        words = [
+            executed + word.removeprefix(python) if word.startswith(python) else word for word in command
+        ]
+        return popen(words, *args, **kwargs)
+
+    if executed is not None:
+        patched.ConsolePopen = start
+    try:
+        yield
+    finally:
+        patched.ConsolePopen = popen
+
+
+@contextmanager
+def without_random_ids() -> Iterator[None]:
+    """Keeps imports from drawing random ids by Ray's native generator: after the first, forks draw the same ids.
+
+    Each class of actors that an import defines, as Ray Data's do, draws one, and gets one from the system instead.
+    """
+    from ray import actor
+    from ray._raylet import ActorClassID
+
+    patched: Any = actor
+    patched.ActorClassID = _SystemIds
+    try:
+        yield
+    finally:
+        patched.ActorClassID = ActorClassID
+
+
+class _SystemIds:
+    @staticmethod
+    def from_random() -> Any:
+        from ray._raylet import ActorClassID
+
+        return ActorClassID(os.urandom(ActorClassID.size()))
+
+
+def random_id() -> bytes:
+    """Draws an id by Ray's native generator."""
+    from ray._raylet import ObjectRef
+
+    drawn: bytes = ObjectRef.from_random().binary()
+    return drawn
+
+
+def set_up(argv: list[str], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Returns the command and the environment of a worker after its runtime environment has been set up.
+
+    Where that needs more than variables, the command stays one that sets it up.
+
+    Args:
+        argv: The script that Ray starts, and its arguments.
+        env: The environment in which it starts.
+    """
+    from ray._private.workers import setup_worker
+
+    if argv[0] != setup_worker.__file__:
+        return argv, dict(env)
+    setting_up: Any = setup_worker
+    options, worker = setting_up.parser.parse_known_args(argv[1:])
+    context = setting_up.RuntimeEnvContext.deserialize(options.serialized_runtime_env_context or "{}")
+    if (
+        context.command_prefix
+        or context.override_worker_entrypoint
+        or context.py_executable != sys.executable
+    ):
+        return argv, dict(env)
+    return worker, {**env, **context.env_vars}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 
 from thalweg.errors import ConnectionFailed
 from thalweg.lanes import cluster
+from thalweg.lanes.forking import forked_workers
 
 ray = pytest.importorskip("ray")
 
@@ -41,7 +42,8 @@ def test_ctrl_c_while_ray_ends_leaves_neither_processes_nor_files(
 
     monkeypatch.setattr(ray, "shutdown", shutdown)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(cluster, "_short_temp", lambda: str(tmp_path))
+    monkeypatch.setattr(forked_workers, "short_temp", lambda: str(tmp_path))
+    monkeypatch.setattr(forked_workers, "begin", lambda: None)
     monkeypatch.setattr(cluster, "_start", lambda *terms: pytest.fail("interrupted before"))
     with pytest.raises((KeyboardInterrupt, pytest.fail.Exception)), cluster.connect(None, Path("/dev/null")):
         pass

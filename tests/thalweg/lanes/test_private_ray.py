@@ -120,3 +120,66 @@ def test_rays_token_is_kept_where_it_can_be_written(home: str, tmp_path: Path) -
         assert inside == "True ['auth_token']"
         assert f"it is kept in {folder}" in told[0]
         assert (folder / "auth_token").stat().st_mode & 0o077 == 0
+
+
+def test_a_file_is_executed_for_workers_in_place_of_python_and_for_nothing_else(tmp_path: Path) -> None:
+    from ray._private import services
+
+    popen, said = services.ConsolePopen, tmp_path / "said"
+    python = subprocess.list2cmdline([sys.executable])
+    word = f"--python_worker_command={python} setup.py worker.py"
+    command = ["sh", "-c", f'printf "%s|" "$@" > {said}', "raylet", word, f"--agent={python} a.py"]
+    with private_ray.workers_executed_by(Path("/a b/python")):
+        services.ConsolePopen(command).wait()
+    assert (
+        said.read_text() == f'--python_worker_command="/a b/python" setup.py worker.py|--agent={python} a.py|'
+    )
+    with private_ray.workers_executed_by(None):
+        assert services.ConsolePopen is popen
+    assert services.ConsolePopen is popen
+
+
+def _setting_up(**context: Any) -> list[str]:
+    from ray._private.runtime_env.context import RuntimeEnvContext
+    from ray._private.workers import setup_worker
+
+    serialized = RuntimeEnvContext(**context).serialize()
+    words = [f"--serialized-runtime-env-context={serialized}", "--language=PYTHON"]
+    return [setup_worker.__file__, "worker.py", "--node-id=3", *words, "--webui="]
+
+
+def test_variables_of_a_runtime_environment_are_set_without_a_process_in_between() -> None:
+    argv = _setting_up(env_vars={"A": "2"})
+    worker = ["worker.py", "--node-id=3", "--webui="]
+    assert private_ray.set_up(argv, {"A": "1", "B": "3"}) == (worker, {"A": "2", "B": "3"})
+    assert private_ray.set_up(worker, {"A": "1"}) == (worker, {"A": "1"})
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"py_executable": "/other/python"},
+        {"command_prefix": ["numactl"]},
+        {"override_worker_entrypoint": "other.py"},
+    ],
+)
+def test_what_else_a_runtime_environment_needs_is_left_to_ray(context: dict[str, Any]) -> None:
+    argv = _setting_up(env_vars={"A": "2"}, **context)
+    assert private_ray.set_up(argv, {"A": "1"}) == (argv, {"A": "1"})
+
+
+@pytest.mark.slow
+def test_an_import_that_defines_actors_draws_no_native_id() -> None:
+    """In a process of its own: in this one ids have been drawn."""
+    script = """
+import os, ray
+from thalweg.lanes import private_ray
+from thalweg.lanes.forking.fork_server import in_fork
+with private_ray.without_random_ids():
+    ray.remote(type("One", (), {}))
+print(in_fork(private_ray.random_id) != in_fork(private_ray.random_id))
+ray.remote(type("Third", (), {}))
+print(in_fork(private_ray.random_id) != in_fork(private_ray.random_id))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]  # the second is Ray's own, and why this is needed

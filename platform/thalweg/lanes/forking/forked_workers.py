@@ -1,0 +1,99 @@
+"""The fork server of this process: begun as early as possible, used by the Ray that it starts, and ended with it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from thalweg.lanes.forking import fork_client, fork_server
+
+_DRIVERS_OF_GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/accel", "/dev/davinci_manager")
+_END_S = 10.0
+
+
+@dataclass(frozen=True)
+class _Server:
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+
+_running: list[_Server] = []
+
+
+def begin() -> None:
+    """Starts the fork server, unless it runs, or workers of this machine cannot be forked.
+
+    It reads the environment as it is now, and takes seconds until it can fork; workers wait for it.
+    """
+    if _running or not _can_fork():
+        return
+    folder = Path(tempfile.mkdtemp(prefix="twf", dir=short_temp()))
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", fork_server.__name__, str(folder / "socket")],
+        stdin=subprocess.PIPE,  # its end tells the server that this process is gone
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        process_group=0,  # beyond the reach of signals to this group
+    )
+    _running.append(_Server(process, folder))
+    atexit.register(end)
+
+
+def end() -> None:
+    """Ends the fork server, and workers that have outlived their Ray."""
+    while _running:
+        server = _running.pop()
+        assert server.process.stdin is not None
+        server.process.stdin.close()
+        server.process.terminate()  # which is heard only by one that has forked nothing yet
+        try:
+            server.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            server.process.kill()
+            server.process.wait()
+        finally:
+            shutil.rmtree(server.folder, ignore_errors=True)
+
+
+def executable() -> Path | None:
+    """Returns what Ray is to execute for a worker in place of Python.
+
+    None if no fork server runs, or if nothing may be executed in the folder for temporary files.
+    """
+    if not _running:
+        return None
+    folder = _running[0].folder
+    command = [sys.executable, "-I", "-S", fork_client.__file__, str(folder / "socket")]
+    file = folder / "python"
+    # Ray takes a second word away, so all of them are one.
+    file.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+    file.chmod(0o700)
+    return file if os.access(file, os.X_OK) else None
+
+
+def short_temp() -> str:
+    """Returns a folder with a path short enough for sockets, whose paths may have 107 bytes."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) <= 40 else "/tmp"
+
+
+def _can_fork() -> bool:
+    return sys.platform == "linux" and not any(map(os.path.exists, _DRIVERS_OF_GPUS))
+
+
+def _environment() -> dict[str, str]:
+    """Returns what Ray's native library will read in a worker of a local Ray that this process starts."""
+    ray = {
+        "RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "token"),
+        "RAY_JOB_ID": fork_server.JOB,
+        "RAY_RAYLET_PID": str(os.getpid()),
+    }
+    return {**os.environ, **ray}
