@@ -5,6 +5,7 @@ Ray starts this script for each worker with ``python -I -S``, in a hundredth of 
 
 import json
 import os
+import signal
 import socket
 import sys
 
@@ -23,7 +24,14 @@ def ask(address: str, argv: list[str]) -> bool:
     Returns:
         Whether it runs.
     """
-    request = {"argv": argv, "env": dict(os.environ), "cwd": os.getcwd(), "group": os.getpgid(0)}
+    request = {
+        "argv": argv,
+        "env": dict(os.environ),
+        "cwd": os.getcwd(),
+        "pid": os.getpid(),
+        "group": os.getpgid(0),
+        "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+    }
     text = json.dumps(request).encode() + b"\n"
     try:
         with socket.socket(socket.AF_UNIX) as connection:

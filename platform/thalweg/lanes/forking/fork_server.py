@@ -56,14 +56,18 @@ class Request:
         argv: The script of the worker, and its arguments.
         env: Environment of the process that asks.
         cwd: Folder of that process.
-        group: Process group of that process, which Ray takes for the worker's.
+        pid: That process.
+        group: Its process group, which Ray takes for the worker's.
+        blocked: Signals that it blocks.
         streams: Its standard input, output and error, as descriptors of this process.
     """
 
     argv: list[str]
     env: dict[str, str]
     cwd: str
+    pid: int
     group: int
+    blocked: list[int]
     streams: list[int]
 
 
@@ -171,8 +175,14 @@ def _answer(connection: socket.socket, request: Request, begun: Mapping[str, str
     if pid is not None:
         with suppress(OSError):  # whoever asked is gone, and Ray with it
             os.setpgid(pid, request.group)  # before the answer, after which the leader of the group ends
+            _memory_score(pid).write_text(_memory_score(request.pid).read_text())
             connection.sendall(GRANTED)
     return pid
+
+
+def _memory_score(pid: int) -> Path:
+    """Returns the file that tells the kernel how gladly it may end a process when memory runs out; Ray sets it."""
+    return Path("/proc", str(pid), "oom_score_adj")
 
 
 def differences(env: Mapping[str, str], begun: Mapping[str, str]) -> list[str]:
@@ -219,6 +229,7 @@ def _work(request: Request, begun: Mapping[str, str]) -> None:
     os.environ.update(request.env | imported)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, request.blocked)
     np.random.seed()  # else each fork would draw what this process would have drawn
     random.seed()
     torch.seed()

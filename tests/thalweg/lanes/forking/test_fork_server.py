@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,6 +25,8 @@ print(json.dumps({
     "group": os.getpgid(0), "parent": os.getppid(),
     "handlers": [signal.getsignal(each) == signal.SIG_DFL for each in (signal.SIGTERM, signal.SIGCHLD)],
     "child": __import__("subprocess").run(["false"]).returncode,
+    "score": open("/proc/self/oom_score_adj").read().strip(),
+    "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
 }), flush=True)
 """
 
@@ -49,11 +52,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _ask(address: Path, script: Path, *words: str, **variables: str) -> dict[str, object]:
     """Asks as Ray does, in a process that leads a group; returns what the worker prints."""
     ray = {"RAY_JOB_ID": fork_server.JOB, "RAY_RAYLET_PID": "1", "MINE": "own"}
+    command = [sys.executable, "-I", "-S", fork_client.__file__, str(address), str(script), *words]
     done = subprocess.run(
-        [sys.executable, "-I", "-S", fork_client.__file__, str(address), str(script), *words],
+        ["sh", "-c", f"echo 700 > /proc/self/oom_score_adj; exec {shlex.join(command)}"],
         env={**forked_workers._environment(), **ray, **variables},
         cwd=script.parent,
         process_group=0,
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]),
         capture_output=True,
         text=True,
         check=True,
@@ -75,6 +80,7 @@ def test_a_fork_is_what_ray_would_have_started_and_draws_its_own_numbers(server:
     assert (one["cwd"], one["path"]) == (str(script.parent), str(script.parent))
     assert one["mine"] == "own"
     assert one["handlers"] == [True, True]
+    assert (one["score"], one["blocked"]) == ("700", [signal.SIGINT])
     assert one["child"] == 1  # the exit code of a child can be waited for
     assert one["parent"] == other["parent"]
     assert one["group"] != other["group"]
