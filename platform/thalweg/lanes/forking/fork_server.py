@@ -234,7 +234,8 @@ def _work(request: Request, begun: Mapping[str, str]) -> None:
     random.seed()
     torch.seed()
     sys.argv = request.argv
-    sys.path.insert(0, str(Path(request.argv[0]).parent))  # as for each script
+    mine, its = (str(Path(script).parent) for script in (__file__, request.argv[0]))
+    sys.path[:] = [its if folder == mine else folder for folder in sys.path]
     runpy.run_path(request.argv[0], run_name="__main__")
 
 

@@ -36,7 +36,7 @@ def begin() -> None:
         return
     folder = Path(tempfile.mkdtemp(prefix="twf", dir=short_temp()))
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", fork_server.__name__, str(folder / "socket")],
+        [sys.executable, fork_server.__file__, str(folder / "socket")],  # a script, as Ray's workers are
         stdin=subprocess.PIPE,  # its end tells the server that this process is gone
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
