@@ -90,7 +90,8 @@ def confirm(
 
     The champion, the next two and the baseline configuration run with the same new seeds, at full budget. It looks at
     3, 5 and 8 seeds; what is settled runs no more. It says beats, same, loses, or that it cannot tell; on equal
-    configurations it names one in at most 5 % of studies. The same command goes on with one that was stopped.
+    configurations it names one in at most 5 % of studies. The same command goes on with one that was stopped, and with
+    one that has lost runs with their machine, after which the exit code is 1.
     """
     from thalweg.analysis import studies
 
@@ -115,7 +116,7 @@ def confirm(
     found, at_test = _judged(plan, record, options, data, tell, test=test and not number)
     folder = _kept(found, at_test, record, options, uri, tell)
     _show(found, at_test, options, folder, _readings(record, output / study, data), as_json)
-    raise typer.Exit(128 + number if number else 0)
+    raise typer.Exit(128 + number if number else int(bool(found.wanted)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -194,7 +194,9 @@ def test_a_run_that_was_lost_runs_again_when_the_confirmation_goes_on(
     monkeypatch.setattr(LocalLane, "advance", breaking)
     words = ("--yes", "--matters", "0.001", "--seeds", "3")
     machine[0] = "breaks"
-    first = " ".join(_confirm(run, *words, "--test").output.split())
+    broken = _confirm(run, *words, "--test")
+    first = " ".join(broken.output.split())
+    assert broken.exit_code == 1
     assert len(_own().trials) == 9  # it is not tried again at once
     assert "1 run of trial" in first and "was lost, as infrastructure (no disk): that says nothing" in first
     assert "unstable" not in first and "no seeds are judged yet" in first
