@@ -280,25 +280,35 @@ def ray_address() -> Iterator[str]:
     """
     import ray
 
-    from thalweg.lanes import private_ray
+    from thalweg.lanes import cluster, private_ray
     from thalweg.lanes.forking import forked_workers
 
     folder = tempfile.mkdtemp(prefix="tw-", dir="/tmp")  # a socket's path may have 107 characters
-    forked_workers.begin()
-    with private_ray.workers_executed_by(forked_workers.executable()):
-        ray.init(
-            address="local",
-            num_cpus=4,
-            num_gpus=0,
-            include_dashboard=True,
-            log_to_driver=False,
-            object_store_memory=256 * 2**20,
-            _temp_dir=folder,
-        )
-    address: str = ray.get_runtime_context().gcs_address
-    os.environ["RAY_ADDRESS"] = address
-    yield address
-    os.environ.pop("RAY_ADDRESS", None)
-    ray.shutdown()
-    forked_workers.end()
+    cluster.prepare_environment()  # which Tune sends along with each worker
+    with forked_workers.serving() as executed:
+        with private_ray.workers_executed_by(executed):
+            ray.init(
+                address="local",
+                num_cpus=4,
+                num_gpus=0,
+                include_dashboard=True,
+                log_to_driver=False,
+                object_store_memory=256 * 2**20,
+                _temp_dir=folder,
+            )
+        address: str = ray.get_runtime_context().gcs_address
+        os.environ["RAY_ADDRESS"] = address
+        yield address
+        os.environ.pop("RAY_ADDRESS", None)
+        ray.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_worker_is_prepared() -> Iterator[None]:
+    """Keeps commands that run in this process from importing torch once more, for a Ray that most never start."""
+    from thalweg.lanes import cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "warm_up", lambda: None)
+        yield

@@ -41,7 +41,7 @@ def warm_up() -> None:
 
     `connect` does so too; a process that knows early that it will start Ray here saves seconds.
     """
-    _prepare_environment()
+    prepare_environment()
     # A local machine is not preempted; the watcher would cost a process per lane.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     forked_workers.begin()
@@ -72,11 +72,12 @@ def connect(
     Raises:
         ConnectionFailed: No cluster answers at the address, or none starts on this machine.
     """
-    _prepare_environment()
+    prepare_environment()
     import ray
 
     with _redirected(log), ExitStack() as closing:
         if ray.is_initialized():
+            forked_workers.end_unused()
             yield str(ray.get_runtime_context().gcs_address)
             return
         temporary = None if address else tempfile.mkdtemp(prefix="tw", dir=forked_workers.short_temp())
@@ -85,10 +86,10 @@ def connect(
                 _join(address, packages)
             else:
                 tell("starting Ray on this machine")
-                closing.callback(forked_workers.end)
                 warm_up()
+                executed = closing.enter_context(forked_workers.serving())
                 closing.enter_context(private_ray.local_token(Path(str(temporary)), tell))
-                _start(num_cpus, temporary, log)
+                _start(num_cpus, temporary, log, executed)
             yield str(ray.get_runtime_context().gcs_address)
         finally:
             _leave(temporary)
@@ -108,7 +109,7 @@ def _leave(temporary: str | None) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
+def _start(num_cpus: int | None, temporary: str | None, log: Path, executed: Path | None = None) -> None:
     """Starts Ray on this machine.
 
     Raises:
@@ -121,7 +122,7 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path) -> None:
             private_ray.patient(_START_S),
             private_ray.signals_kept(),
             private_ray.own_process_groups(),
-            private_ray.workers_executed_by(forked_workers.executable()),
+            private_ray.workers_executed_by(executed),
         ):
             ray.init(
                 address="local",
@@ -144,7 +145,8 @@ def _brief(error: Exception) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def _prepare_environment() -> None:
+def prepare_environment() -> None:
+    """Sets the variables that Ray, Tune and Train read, unless they are set."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     store_place.settle()

@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +26,15 @@ class _Server:
     folder: Path
 
 
-_running: list[_Server] = []
+_begun: list[_Server] = []
 
 
 def begin() -> None:
-    """Starts the fork server, unless it runs, or workers of this machine cannot be forked.
+    """Starts a fork server for the Ray that this process will start, unless workers of this machine cannot be forked.
 
     It reads the environment as it is now, and takes seconds until it can fork; workers wait for it.
     """
-    if _running or not _can_fork():
+    if _begun or not _can_fork():
         return
     folder = Path(tempfile.mkdtemp(prefix="twf", dir=short_temp()))
     process = subprocess.Popen(
@@ -43,34 +45,50 @@ def begin() -> None:
         env=_environment(),
         process_group=0,  # beyond the reach of signals to this group
     )
-    _running.append(_Server(process, folder))
-    atexit.register(end)
+    _begun.append(_Server(process, folder))
+    atexit.register(end_unused)
 
 
-def end() -> None:
-    """Ends the fork server, and workers that have outlived their Ray."""
-    while _running:
-        server = _running.pop()
-        assert server.process.stdin is not None
-        server.process.stdin.close()
-        server.process.terminate()  # which is heard only by one that has forked nothing yet
-        try:
-            server.process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            server.process.kill()
-            server.process.wait()
-        finally:
-            shutil.rmtree(server.folder, ignore_errors=True)
+@contextmanager
+def serving() -> Iterator[Path | None]:
+    """Runs a fork server while Ray does: the one that has begun, or a new one.
 
-
-def executable() -> Path | None:
-    """Returns what Ray is to execute for a worker in place of Python.
-
-    None if no fork server runs, or if nothing may be executed in the folder for temporary files.
+    Yields:
+        What Ray is to execute for a worker in place of Python; None to start workers as Ray does.
     """
-    if not _running:
-        return None
-    folder = _running[0].folder
+    begin()
+    if not _begun:
+        yield None
+        return
+    server = _begun.pop()
+    try:
+        yield _executable(server.folder)
+    finally:
+        _end(server)
+
+
+def end_unused() -> None:
+    """Ends a fork server that has begun, and that no Ray uses."""
+    while _begun:
+        _end(_begun.pop())
+
+
+def _end(server: _Server) -> None:
+    """Ends a fork server, and workers that have outlived their Ray."""
+    assert server.process.stdin is not None
+    server.process.stdin.close()
+    server.process.terminate()  # which is heard only by one that has forked nothing yet
+    try:
+        server.process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        server.process.kill()
+        server.process.wait()
+    finally:
+        shutil.rmtree(server.folder, ignore_errors=True)
+
+
+def _executable(folder: Path) -> Path | None:
+    """Writes what asks the server for a worker; returns None if nothing may be executed where it lies."""
     command = [sys.executable, "-I", "-S", fork_client.__file__, str(folder / "socket")]
     file = folder / "python"
     # Ray takes a second word away, so all of them are one.

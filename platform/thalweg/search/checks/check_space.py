@@ -11,6 +11,8 @@ from functools import partial
 from threading import Event
 from typing import TypeAlias
 
+import torch
+
 from thalweg.errors import SpaceError
 from thalweg.search.checks.baseline_values import judge_baselines
 from thalweg.search.checks.comparability import FEW_SAMPLES, judge_comparability
@@ -90,11 +92,21 @@ def check_meanwhile(examined: Examined) -> Iterator[Callable[[], list[str]]]:
     _ = examined.seconds_of_sample  # now: beside the block it would be too long
     called_off = Event()
     with ThreadPoolExecutor(1, thread_name_prefix="check") as thread:
-        found = thread.submit(lambda: list(check_before_search(examined, called_off)))
+        found = thread.submit(_checked_beside, examined, called_off)
         try:
             yield found.result
         finally:
             called_off.set()
+
+
+def _checked_beside(examined: Examined, called_off: Event) -> list[str]:
+    """Checks a space, and leaves a core to what starts meanwhile: a thread of torch without one keeps all waiting."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(threads - 1, 1))
+    try:
+        return list(check_before_search(examined, called_off))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def check_before_search(examined: Examined, called_off: Event | None = None) -> Iterator[str]:

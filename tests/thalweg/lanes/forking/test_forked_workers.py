@@ -20,14 +20,14 @@ def parent(self=None):
     return os.getppid()
 
 cluster.warm_up()
-server, folder = forked_workers._running[0].process.pid, forked_workers._running[0].folder
+server, folder = forked_workers._begun[0].process.pid, forked_workers._begun[0].folder
 if sys.argv[1] == "changed":
     os.environ["OMP_NUM_THREADS"] = "3"  # after the server has read it
 with cluster.connect(None, Path("ray.log"), num_cpus=1):
     import ray
     parents = ray.get([ray.remote(num_cpus=0)(parent).remote(), ray.remote(num_cpus=1)(parent).remote()])
-    assert forked_workers._running[0].process.pid == server
-print(json.dumps([server, str(folder), parents, forked_workers._running]))
+    assert folder.exists()
+print(json.dumps([server, str(folder), parents, forked_workers._begun]))
 """
 
 
@@ -39,36 +39,54 @@ def test_a_local_ray_forks_its_workers_unless_libraries_would_read_something_els
     done = subprocess.run(
         [sys.executable, "-c", _USES, env], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    server, folder, parents, running = json.loads(done.stdout)
+    server, folder, parents, begun = json.loads(done.stdout)
     assert (set(parents) == {server}) == (env == "same")
-    assert running == []
+    assert begun == []
     assert not psutil.pid_exists(server)
     assert not Path(folder).exists()
 
 
-def test_a_server_that_is_still_importing_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    running = list[forked_workers._Server]()
-    monkeypatch.setattr(forked_workers, "_running", running)
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[forked_workers._Server]:
+    """Returns the servers that begin and that no Ray uses yet."""
+    servers = list[forked_workers._Server]()
+    monkeypatch.setattr(forked_workers, "_begun", servers)
+    return servers
+
+
+def test_a_server_that_is_still_importing_ends_at_once(begun: list[forked_workers._Server]) -> None:
     forked_workers.begin()
-    (server,) = running
+    (server,) = begun
     forked_workers.begin()  # there is one
-    assert running == [server]
-    file = forked_workers.executable()
-    assert file is not None and file.read_text().startswith("#!/bin/sh\nexec ")
-    with monkeypatch.context() as patched:
-        patched.setattr("os.access", lambda path, mode: False)  # a folder of which nothing may be executed
-        assert forked_workers.executable() is None
-    forked_workers.end()
+    assert begun == [server]
+    with forked_workers.serving() as file:
+        assert begun == []  # it is taken, and nobody else ends it
+        assert file is not None and file.read_text().startswith("#!/bin/sh\nexec ")
+        forked_workers.end_unused()
+        assert server.process.poll() is None
     assert server.process.poll() is not None
     assert not server.folder.exists()
-    assert forked_workers.executable() is None
 
 
-def test_no_worker_is_forked_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    running = list[forked_workers._Server]()
-    monkeypatch.setattr(forked_workers, "_running", running)
+def test_a_server_that_no_ray_uses_ends(begun: list[forked_workers._Server]) -> None:
+    forked_workers.begin()
+    (server,) = begun
+    forked_workers.end_unused()
+    assert begun == [] and server.process.poll() is not None and not server.folder.exists()
+
+
+def test_workers_start_as_ray_does_where_nothing_may_be_executed(
+    begun: list[forked_workers._Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with forked_workers.serving() as file:
+        assert file is None
+
+
+def test_no_worker_is_forked_where_there_is_a_gpu(
+    begun: list[forked_workers._Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "nvidiactl").touch()
     monkeypatch.setattr(forked_workers, "_DRIVERS_OF_GPUS", (str(tmp_path / "nvidiactl"),))
-    forked_workers.begin()
-    assert running == []
-    assert forked_workers.executable() is None
+    with forked_workers.serving() as file:
+        assert begun == [] and file is None
