@@ -9,7 +9,10 @@ import signal
 import socket
 import sys
 
-_READY, _GRANTED = b"r", b"g"
+READY = b"r"
+"""Sent by the server before a request, which is not sent to one that needs too long."""
+GRANTED = b"g"
+"""Sent by the server after a request: the worker runs."""
 _PATIENCE_S = 30.0
 """Longest wait for the fork server to have imported all; Ray waits 60 s for a worker."""
 
@@ -37,10 +40,10 @@ def ask(address: str, argv: list[str]) -> bool:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_PATIENCE_S)
             connection.connect(address)
-            if connection.recv(1) != _READY:
+            if connection.recv(1) != READY:
                 return False
             connection.sendall(text[socket.send_fds(connection, [text], [0, 1, 2]) :])
-            return connection.recv(1) == _GRANTED
+            return connection.recv(1) == GRANTED
     except OSError:  # it has ended, or needs too long
         return False
 

@@ -28,15 +28,12 @@ from importlib import import_module
 from pathlib import Path
 
 from thalweg.lanes import private_ray
+from thalweg.lanes.forking.fork_client import GRANTED, READY
 
 JOB = "01000000"
 """Ray's name of a cluster's first job; a local Ray has no other."""
 _ANY_JOB = "ffffffff"
 """Ray's name in the environment of workers that it starts ahead, which get a job later."""
-READY = b"r"
-"""Sent to a process before its request, which it does not send if it has waited too long."""
-GRANTED = b"g"
-"""Answer to a request after which the worker runs."""
 _PATIENCE_S = 10.0
 
 _PRELOADED = ("ray.tune", "ray.train.torch.config", "thalweg.lanes.trainable", "thalweg.lanes.worker")

@@ -118,7 +118,7 @@ def test_whoever_asks_and_goes_gets_no_worker(server: Path, script: Path, said: 
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(60)
         connection.connect(str(server))
-        assert connection.recv(1) == fork_server.READY
+        assert connection.recv(1) == fork_client.READY
         if said:
             socket.send_fds(connection, [said], [0, 1, 2])
     assert _ask(server, script)["parent"]  # and the next one gets one
