@@ -262,8 +262,9 @@ def thalweg(
     """Runs a study."""
     from thalweg.events import Event, StudyStarted, TrialEnded, TrialProgress
     from thalweg.search.preflight import prepare
-    from thalweg.search.run import Options, search
+    from thalweg.search.run import search
     from thalweg.search.space import load_space
+    from thalweg.search.starting.run_options import Options
 
     meter, trained = Meter(), list[float]()
     values: dict[int, float] = {}

@@ -75,7 +75,7 @@ def test_a_lane_that_is_late_says_why_ends_its_process_and_leaves_nothing_booked
     trainable = tune.with_parameters(LaneTrainable, settings=_settings(gang, tmp_path, start_timeout_s=0.0))
     tuner = tune.Tuner(
         tune.with_resources(trainable, booking(gang)),
-        param_space={"number": 0, "config": {}},
+        param_space={"number": 0, "config": {}, "baselines": False},
         run_config=tune.RunConfig(
             name="late",
             storage_path=str(tmp_path),
@@ -101,7 +101,7 @@ def test_a_lane_is_three_processes_of_which_only_the_worker_imports_torch(
     # Not forked from a process that has imported all, as on the other machines of a cluster.
     fresh = {"py_executable": f"{sys.executable} -X utf8"}
     lane: Any = ray.remote(num_cpus=0, scheduling_strategy=placed, runtime_env=fresh)(trainable).remote(
-        config={"number": 0, "config": order.config}
+        config={"number": 0, "config": order.config, "baselines": True}
     )
     training, lanes, told = lane.train.remote(), StudyFolder(tmp_path).lanes, set()
     while not ray.wait([training], timeout=0.1)[0]:

@@ -7,8 +7,9 @@ import pytest
 from tests.integration.test_search import Watcher
 from thalweg.events import StudyEnded, TrialEnded, TrialProgress
 from thalweg.search.preflight import prepare
-from thalweg.search.run import Options, search
+from thalweg.search.run import search
 from thalweg.search.space import load_space
+from thalweg.search.starting.run_options import Options
 from thalweg.search.store.records import StudyRecord
 
 pytestmark = [

@@ -26,8 +26,9 @@ from thalweg.events import (
     TrialStarted,
 )
 from thalweg.search.preflight import prepare
-from thalweg.search.run import Options, search
+from thalweg.search.run import search
 from thalweg.search.space import Space, load_space
+from thalweg.search.starting.run_options import Options
 from thalweg.search.store.records import StudyRecord
 
 pytestmark = [

@@ -13,8 +13,9 @@ from local_lanes import local_lanes
 
 from thalweg.events import BaselineEvaluated, Event, Notice, StudyStarted, TrialStarted
 from thalweg.search.preflight import prepare
-from thalweg.search.run import Options, search
+from thalweg.search.run import search
 from thalweg.search.space import Space, load_space
+from thalweg.search.starting.run_options import Options
 from thalweg.search.store.records import StudyRecord, TrialRecord
 from thalweg.training import baselines
 from trainables.rgb_lidar.worlds.synthetic import make, small_recipe

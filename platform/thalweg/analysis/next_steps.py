@@ -13,7 +13,7 @@ from thalweg.search.store.storage import RUNS, output_flag
 from thalweg.wording import as_seen
 
 if TYPE_CHECKING:
-    from thalweg.search.run import Options
+    from thalweg.search.starting.run_options import Options
     from thalweg.study import Study
 
 

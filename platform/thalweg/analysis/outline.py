@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from thalweg.analysis.remembered import remembered
 from thalweg.config import FamilyConfig
 from thalweg.contract import Metric, metrics_of
 from thalweg.discovery import Family
+from thalweg.disk.remembered import remembered
 
 
 class Outline(BaseModel):

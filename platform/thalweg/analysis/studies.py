@@ -16,8 +16,8 @@ from thalweg.search.store.storage import is_driven
 from thalweg.study_folder import StudyFolder, studies_in
 
 if TYPE_CHECKING:
-    from thalweg.search.run import Options
     from thalweg.search.space import Space
+    from thalweg.search.starting.run_options import Options
 
 State = Literal["running", "complete", "stopped"]
 

@@ -106,12 +106,18 @@ def _space(
         from thalweg.console.judgement_view import show_judgements, sum_up_space
         from thalweg.search.checks.check_space import MIN_RATIO, judgements
         from thalweg.search.checks.examined import Examined
+        from thalweg.search.starting.checked_before import remember
 
     left = max(seconds - (time.monotonic() - began), MIN_RATIO * seconds)
-    verdicts = judgements(Examined(space, output, data, ignore), left)
+    examined = Examined(space, output, data, ignore)
+    verdicts = judgements(examined, left)
     if not as_json:
-        return sum_up_space(show_judgements(space, verdicts, console), console)
-    shown = [verdict.as_json() for verdict in verdicts]
+        found = show_judgements(space, verdicts, console)
+        remember(examined, found)
+        return sum_up_space(found, console)
+    found = list(verdicts)
+    remember(examined, found)
+    shown = [verdict.as_json() for verdict in found]
     failed = sum(verdict["verdict"] in ("failed", "not reached") for verdict in shown)
     typer.echo(json.dumps({"space": name, "passed": not failed, "checks": shown}, indent=1))
     return failed

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from thalweg.analysis.verdict.confirmed import Confirmed
     from thalweg.analysis.verdict.reading_log import Reading
     from thalweg.search.confirmation.confirmation import Confirmation, Run
-    from thalweg.search.run import Options
+    from thalweg.search.starting.run_options import Options
     from thalweg.search.store.records import StudyRecord
 
 StudyToConfirm = Annotated[
@@ -100,11 +100,10 @@ def confirm(
     console = terminal()
     tell = teller(console) if not as_json else lambda text: None
     with ending_at_once():
-        from thalweg.search import run
         from thalweg.search.confirmation.confirmation import name_of
         from thalweg.tracking.address import check_tracking, default_uri
     check_tracking(uri := tracking_uri or default_uri())
-    options = run.Options(
+    options = Options(
         name=name or name_of(study),
         output=output,
         storage=storage,

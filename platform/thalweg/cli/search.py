@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,16 +34,19 @@ from thalweg.cli.options import (
     Workers,
     teller,
     terminal,
+    tracked,
 )
 from thalweg.cli.results import show_lineage
 from thalweg.cli.show import show_own_front
 from thalweg.errors import ConnectionFailed
 from thalweg.lanes import cluster
-from thalweg.lanes.interruption import ending_at_once, ending_raises
+from thalweg.lanes.interruption import ending_raises
+from thalweg.search.starting.early_start import connect_early, meanwhile
+from thalweg.search.starting.run_options import Options, make_writable
 
 if TYPE_CHECKING:
-    from thalweg.search.run import Options
     from thalweg.search.space import Space as LoadedSpace
+    from thalweg.search.starting.readiness import Preparation
     from thalweg.search.store.records import StudyRecord
 
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for resources.")]
@@ -86,14 +92,7 @@ def search(
     settings |= {"learn_from": tuple(learn_from or ()) or None}
     chosen = _chosen(space, settings, dataset=dataset, samples=samples, root=data, tell=teller(console))
     over = None if storage else _finished(output, study or space, chosen, teller(console))
-    if address is None and over is None:
-        cluster.warm_up()
-    with ending_at_once():  # after the space, whose mistakes are answered at once: torch and Ray take seconds
-        from thalweg.analysis.pictures import draw_new
-        from thalweg.search import run
-        from thalweg.tracking.address import check_tracking, default_uri
-    check_tracking(uri := tracking_uri or default_uri())
-    options = run.Options(
+    options = Options(
         name=study or space,
         output=output,
         storage=storage,
@@ -102,11 +101,16 @@ def search(
         take_over=take_over,
         accept_code_change=accept_code_change,
     )
+    if address is None and over is None:
+        cluster.warm_up()
+    uri = tracked(tracking_uri)
     record, number = _searched(chosen, options, uri, data, over, plain=plain, check=check)
     flags = {"--dataset": dataset, "--samples": samples, "--data": data, "--tracking-uri": tracking_uri}
     draws = pictures and not number and over is None
     _show(space, chosen, options, record, flags, uri, stopped=bool(number), draws=draws)
     if draws:
+        from thalweg.analysis.pictures import draw_new
+
         draw_new(record, options.directory, uri, teller(console), data)
     raise typer.Exit(128 + number if number else int(record.best() is None))
 
@@ -122,40 +126,49 @@ def _searched(
     check: bool,
 ) -> tuple[StudyRecord, int]:
     """Searches a space, unless all is done and delivered; returns the study, and the signal that stopped it or 0."""
-    with ending_at_once():
-        from thalweg.tracking.spool import is_delivered
+    from thalweg.analysis.studies import earlier_trials
+    from thalweg.tracking.spool import is_delivered
+
     if over is not None and is_delivered(options.directory, uri):
         return over, 0
-    with ending_at_once():
-        from thalweg.analysis.studies import earlier_trials
+    console = terminal()
+    tell = teller(console)
+    with ending_raises(), ExitStack() as closing:
+        earlier = earlier_trials(options)
+        work = partial(_made_ready, chosen, options, data, tell, check and not earlier)
+        ready = closing.enter_context(meanwhile(work))
+        connection = None if over else closing.enter_context(connect_early(options, tell))
+        preparation = ready()
+
+        # Another thread has imported all of it by now.
         from thalweg.console.live import make_view
         from thalweg.events import Notice
         from thalweg.search import run
-        from thalweg.search.checks.check_space import check_meanwhile
-        from thalweg.search.checks.examined import Examined
-        from thalweg.search.preflight import prepare, refusals, searched_seeds, stopped_by_metric
         from thalweg.tracking.recorder import MLflowRecorder
 
-    console = terminal()
-    prepared = prepare(chosen, data, teller(console), options.starting_points)
-    earlier = earlier_trials(options)
-    tell = teller(console)
-    for sentence in (*refusals(chosen), *searched_seeds(chosen), *stopped_by_metric(chosen.study)):
-        tell(sentence)
-    with ending_raises(), ExitStack() as closing:
-        connection, checked = None, list[str]()
-        if check and not earlier:
-            examined = Examined(chosen, options.output, data, known=prepared)
-            found = closing.enter_context(check_meanwhile(examined))
-            connection = closing.enter_context(run.connect_early(options, tell))
-            checked = found()
-        run.make_writable(options.directory)  # of a study that nothing refuses
-        for sentence in checked:
+        make_writable(options.directory)  # of a study that nothing refuses
+        for sentence in preparation.told:
             tell(sentence)
         recorder = MLflowRecorder(uri, tell=lambda text: view.handle(Notice(text=text)))
         view = make_view(console, earlier, plain=plain)  # last: the search closes it
-        record = run.search(prepared, options, [recorder, view], connection=connection)
+        record = run.search(preparation.prepared, options, [recorder, view], connection=connection)
     return record, view.standing.signal
+
+
+def _made_ready(
+    chosen: LoadedSpace,
+    options: Options,
+    data: Path | None,
+    tell: Callable[[str], None],
+    checks: bool,
+    called_off: Event,
+) -> Preparation:
+    """Imports what a search needs, and prepares the study."""
+    for name in ("console.live", "search.run", "tracking.recorder"):
+        import_module(f"thalweg.{name}")
+    from thalweg.search.starting.readiness import make_ready
+
+    return make_ready(chosen, options, data, tell, checks=checks, called_off=called_off)
 
 
 def _show(

@@ -122,6 +122,7 @@ def _start(num_cpus: int | None, temporary: str | None, log: Path, executed: Pat
             private_ray.patient(_START_S),
             private_ray.signals_kept(),
             private_ray.own_process_groups(),
+            private_ray.fewest_processes(),
             private_ray.workers_executed_by(executed),
         ):
             ray.init(

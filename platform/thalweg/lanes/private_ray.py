@@ -93,6 +93,26 @@ def own_process_groups() -> Iterator[None]:
 
 
 @contextmanager
+def fewest_processes() -> Iterator[None]:
+    """Starts a local Ray without an autoscaler, and with agents that serve no pages, as `pip install ray` has them.
+
+    Ray's command line can leave its autoscaler out; `ray.init` cannot.
+    """
+    from ray._private import node, utils
+
+    started: Any = node.Node
+    monitor: Callable[..., None] = started.start_monitor
+    missing: Callable[[], ImportError | None] = utils.get_dashboard_dependency_error
+    started.start_monitor = lambda self: None
+    utils.get_dashboard_dependency_error = lambda: ImportError("nobody asks for pages")
+    try:
+        yield
+    finally:
+        started.start_monitor = monitor
+        utils.get_dashboard_dependency_error = missing
+
+
+@contextmanager
 def workers_executed_by(file: Path | None) -> Iterator[None]:
     """Has a local Ray execute a file in place of Python for each worker; None changes nothing.
 

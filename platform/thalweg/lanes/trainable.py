@@ -25,8 +25,8 @@ ANSWER = "answer"
 class LaneTrainable(tune.Trainable):
     """A lane as Tune sees it. `setup` takes ``settings`` from ``tune.with_parameters``.
 
-    A Tune configuration is ``{"number", "config", "checkpoint", "inherits"}``; a result holds a `Report` or a `Refusal`
-    under `ANSWER`, and Tune's own ``done``.
+    A Tune configuration is ``{"number", "config", "checkpoint", "inherits", "baselines"}``; a result holds a
+    `Report` or a `Refusal` under `ANSWER`, and Tune's own ``done``.
     """
 
     _late: LaneDiedError | None = None  # why the workers did not come up
@@ -58,7 +58,7 @@ class LaneTrainable(tune.Trainable):
             directory=str(settings.folder.checkpoints),
             resumes=config.get("checkpoint"),
             inherits=config.get("inherits"),
-            baselines=True,
+            baselines=config["baselines"],
             keep_last=settings.keep_last,
             starting_points=settings.folder.starting_weights_of(config["config"].get("starts_from", ())),
             study=settings.study,

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
-from importlib import import_module
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from thalweg import discovery
@@ -37,6 +34,7 @@ from thalweg.search.overrides import options_of
 from thalweg.search.preflight import Prepared, costs_of
 from thalweg.search.provenance import provenance, settings_told
 from thalweg.search.publishing.broadcast import Broadcast
+from thalweg.search.starting.run_options import Options, make_writable
 from thalweg.search.stopping import limits
 from thalweg.search.store.early_stopping import judged_from
 from thalweg.search.store.learning import earlier_studies
@@ -47,7 +45,6 @@ from thalweg.search.store.optuna_study import extend as extend_study
 from thalweg.search.store.population.lineage import chain, schedule
 from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import StudyRecord, TrialRecord
-from thalweg.search.store.storage import RUNS
 from thalweg.search.store.warm_start import StartingPoints, tags
 from thalweg.stage_contract import Stage
 from thalweg.study_folder import StudyFolder, checkpoints_of
@@ -56,72 +53,6 @@ from thalweg.training.checkpoints.places import lies_in
 
 Extend = Callable[[StudyRecord], Sequence[Mapping[str, Any]]]
 """Returns the parameter sets that a study is to try next, from its trials so far; none if it has enough."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Where and how a study runs.
-
-    Attributes:
-        name: Name of the study.
-        output: Folder of all studies; each has a folder of its own in it.
-        storage: SQLAlchemy URL of a database for the study, instead of a journal in its folder.
-        address: Address of a Ray cluster; None starts one on this machine.
-        wait_s: Seconds to wait for resources, for instance for an autoscaler.
-        take_over: Whether to take over a study in a database from a process on another machine that is gone.
-        accept_code_change: Whether to continue a study although the code of its family or space has changed.
-
-    Raises:
-        StudyError: The name cannot be that of a folder.
-    """
-
-    name: str
-    output: Path = RUNS
-    storage: str | None = None
-    address: str | None = None
-    wait_s: float = 30.0
-    take_over: bool = False
-    accept_code_change: bool = False
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise StudyError(
-                f"a study's name must be letters, digits, '_', '-' and '.', got {self.name!r}; choose another"
-            )
-
-    @property
-    def directory(self) -> Path:
-        """Folder of the study."""
-        return self.output.absolute() / self.name
-
-    @property
-    def starting_points(self) -> StartingPoints:
-        """The starting points of the study's configurations."""
-        return StartingPoints(self.directory, own=self.name, storage=self.storage)
-
-
-def connect_early(options: Options, tell: Callable[[str], None]) -> ExitStack:
-    """Starts Ray on this machine, and imports what starts lanes, before a study's folder is made.
-
-    A cluster at an address is left alone until a study needs it.
-
-    Args:
-        options: Where and how the study runs.
-        tell: Called with a sentence for people before a step that may take a while.
-
-    Returns:
-        The connection for `search`; it is closed there, or by the caller if it comes to nothing.
-
-    Raises:
-        ConnectionFailed: Ray does not start.
-        OutputError: The study's folder could not be made.
-    """
-    with ExitStack() as connection:
-        if options.address is None:
-            _check_writable(options.directory)
-            connection.enter_context(connect(None, StudyFolder(options.directory).ray_log, tell=tell))
-            import_module("thalweg.search.tune_adapters")
-        return connection.pop_all()
 
 
 def search(
@@ -142,7 +73,7 @@ def search(
         options: Where and how it runs.
         listeners: Receivers of its events.
         extend: Called whenever all trials have ended, on lanes that are still warm; None adds no trials.
-        connection: What `connect_early` returned; it is closed as soon as no lane runs.
+        connection: A connection that was made early; it is closed as soon as no lane runs.
 
     Raises:
         ThalwegError: The study cannot start or cannot go on; the trials so far stay recorded.
@@ -432,31 +363,3 @@ def _started(prepared: Prepared, options: Options, ledger: Ledger, num_lanes: in
         identity=ledger.record_identity,
         is_new=ledger.is_new,
     )
-
-
-def make_writable(directory: Path) -> None:
-    """Creates the folder of a study, unless it is there.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    with writing("the study's folder", directory, "choose another with --output"):
-        directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / ".writable"
-        probe.touch()
-        probe.unlink(missing_ok=True)  # by another process that tries the same
-
-
-def _check_writable(directory: Path) -> None:
-    """Checks that the folder of a study can be made, and leaves nothing behind.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
-    try:
-        make_writable(directory)
-    finally:
-        for folder in missing:
-            with suppress(OSError):  # it could not be made, or another study has begun in it
-                folder.rmdir()

@@ -26,15 +26,17 @@ from thalweg.training.messages import Refusal, Report
 class StudySearcher(Searcher):
     """Passes the controller's proposals to Tune, and the ends of trials to the controller.
 
-    Each proposal is a dict ``{"number", "config", "checkpoint", "inherits"}``. Give Tune ``num_samples=-1``:
-    the controller knows when the study is full. It also limits the trials to the number of lanes: a configuration
-    is chosen only when a lane is free for it.
+    Each proposal is a dict ``{"number", "config", "checkpoint", "inherits", "baselines"}``. Give Tune
+    ``num_samples=-1``: the controller knows when the study is full. It also limits the trials to the number of lanes: a
+    configuration is chosen only when a lane is free for it. One trial at a time is asked to evaluate the baselines, so
+    that the lanes do not all begin with the same work.
     """
 
     def __init__(self, controller: StudyController) -> None:
         super().__init__()
         self._controller = controller
         self._numbers: dict[str, int] = {}
+        self._evaluates_baselines = ""  # Tune's name of the trial
 
     def suggest(self, trial_id: str) -> Any:
         """Returns the next trial, None while every lane is busy, FINISHED when the study is full."""
@@ -46,11 +48,14 @@ class StudySearcher(Searcher):
         # One that rested goes on under its number; what Tune says later of its earlier stretch is of no interest.
         others = {tune_id: number for tune_id, number in self._numbers.items() if number != proposal.number}
         self._numbers = {**others, trial_id: proposal.number}
+        if self._evaluates_baselines not in self._numbers:
+            self._evaluates_baselines = trial_id
         return {
             "number": proposal.number,
             "config": proposal.config.model_dump(mode="json"),
             "checkpoint": proposal.checkpoint,
             "inherits": proposal.inherits,
+            "baselines": self._evaluates_baselines == trial_id,
         }
 
     def on_trial_complete(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.analysis.next_steps import axes_of, next_commands, train_command
-from thalweg.search.run import Options
+from thalweg.search.starting.run_options import Options
 from thalweg.study import Study, grid
 
 AXES: dict[str, Any] = {"loss": ["CE", "SupCon"], "batch size": [8, 16]}

@@ -9,8 +9,8 @@ import pytest
 
 from thalweg.analysis import studies
 from thalweg.errors import StudyError
-from thalweg.search.run import Options
 from thalweg.search.space import load_space
+from thalweg.search.starting.run_options import Options
 
 
 def test_an_unknown_study_is_refused_with_those_that_there_are(

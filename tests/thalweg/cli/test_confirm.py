@@ -18,8 +18,9 @@ from thalweg.analysis.verdict.paired_tests import visible_difference
 from thalweg.events import Event, TrialEnded
 from thalweg.search.confirmation.confirmation import read_plan
 from thalweg.search.preflight import prepare
-from thalweg.search.run import Options, search
+from thalweg.search.run import search
 from thalweg.search.space import load_space
+from thalweg.search.starting.run_options import Options
 from thalweg.search.store.records import StudyRecord, read_study
 from thalweg.study_folder import trial_name
 from thalweg.training.messages import Refusal, Report, TrialOrder

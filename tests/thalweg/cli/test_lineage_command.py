@@ -13,8 +13,9 @@ from typer.testing import CliRunner, Result
 from thalweg.cli.app import app
 from thalweg.events import Event, TrialStarted
 from thalweg.search.preflight import prepare
-from thalweg.search.run import Options, search
+from thalweg.search.run import search
 from thalweg.search.space import load_space
+from thalweg.search.starting.run_options import Options
 from thalweg.search.store.population.lineage import chain, curve_of
 from thalweg.search.store.records import StudyRecord, read_study
 

@@ -17,8 +17,9 @@ from families.toy.task import Net, SquaredErrors, Waves
 from thalweg.cli.app import app
 from thalweg.events import Event, TrialProgress
 from thalweg.search.preflight import prepare
-from thalweg.search.run import Options, search
+from thalweg.search.run import search
 from thalweg.search.space import load_space
+from thalweg.search.starting.run_options import Options
 from thalweg.search.store.records import read_study
 
 pytestmark = pytest.mark.slow

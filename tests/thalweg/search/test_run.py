@@ -6,8 +6,7 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from kept import evaluated, keep
 
-from thalweg.errors import OutputError, StudyError
+from thalweg.errors import StudyError
 from thalweg.events import Event, Notice, StudyEnded, StudyStarted, TrialEnded, TrialKept, TrialProgress
 from thalweg.hashing import digest
 from thalweg.lanes.interruption import signal_of
@@ -24,8 +23,9 @@ from thalweg.search.controller import StudyController
 from thalweg.search.overrides import overridden
 from thalweg.search.preflight import Prepared, prepare
 from thalweg.search.publishing.broadcast import Broadcast, kept
-from thalweg.search.run import Options, search
+from thalweg.search.run import search
 from thalweg.search.space import load_space
+from thalweg.search.starting.run_options import Options
 from thalweg.search.store.optuna_study import Ledger
 from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import CHECKPOINT
@@ -82,55 +82,6 @@ class Quiet(Ear):
     def close(self) -> None:
         """Hears that nothing comes any more."""
         self.closed = True
-
-
-class Cluster:
-    """Takes the place of Ray: notes when it is connected, and when it is left."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    @contextmanager
-    def connect(self, address: str | None, log: Path, **options: Any) -> Iterator[str]:
-        self.told.append("connected")
-        try:
-            yield "address"
-        finally:
-            self.told.append("left")
-
-
-def test_a_cluster_that_was_started_early_is_left_before_the_end_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cluster, view = Cluster(), Quiet()
-    monkeypatch.setattr(run, "connect", cluster.connect)
-    monkeypatch.setattr(run, "book", lambda *_: pytest.fail("no room"))
-    monkeypatch.setattr(view, "handle", lambda event: cluster.told.append(type(event).__name__))
-    prepared = prepare(load_space("spaces.toys"), tmp_path / "data")
-    options = Options(name="toys", output=tmp_path)
-    with run.connect_early(options, cluster.told.append) as connection:
-        assert cluster.told == ["connected"]
-        with pytest.raises(pytest.fail.Exception):
-            search(prepared, options, [view], connection=connection)
-        assert cluster.told[-2:] == ["left", "StudyEnded"]
-    assert cluster.told.count("left") == cluster.told.count("connected")
-
-
-def test_a_cluster_elsewhere_is_not_disturbed_early_and_a_folder_is_refused_before_one_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cluster = Cluster()
-    monkeypatch.setattr(run, "connect", cluster.connect)
-    with run.connect_early(
-        Options(name="toys", output=tmp_path / "new", address="auto"), cluster.told.append
-    ):
-        assert not cluster.told
-    with pytest.raises(OutputError, match="folder must be writable"):
-        run.connect_early(Options(name="toys", output=Path("/proc/nowhere")), cluster.told.append)
-    assert not cluster.told
-    with run.connect_early(Options(name="toys", output=tmp_path / "new"), cluster.told.append):
-        assert cluster.told == ["connected"] and not list(tmp_path.iterdir())
-    assert cluster.told == ["connected", "left"]
 
 
 def test_a_search_records_what_its_protocol_consists_of(tmp_path: Path) -> None:

@@ -132,3 +132,14 @@ def test_a_storage_that_breaks_in_the_middle_ends_tune_in_order(
     assert isinstance(run.controller.failure, OSError)
     assert "running" not in [trial.status for trial in run.ledger.trials()]
     assert run.results.num_errors == 0
+
+
+def test_one_running_trial_at_a_time_is_asked_for_the_baselines(
+    make_space: Callable[..., Space], open_ledger: Callable[..., Ledger]
+) -> None:
+    ledger = open_ledger(make_space(num_trials=4, scheduler="none"))
+    searcher = StudySearcher(StudyController(ledger, lambda event: None, num_lanes=4))
+    assert [searcher.suggest(name)["baselines"] for name in "abc"] == [True, False, False]
+    searcher.on_trial_complete("b")
+    searcher.on_trial_complete("a", error=True)  # before or after it has evaluated them
+    assert searcher.suggest("d")["baselines"]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
 from typing import TypeAlias
@@ -36,6 +34,9 @@ SECONDS_BEFORE_SEARCH = 20.0
 """Time that a search takes at most, about, to check a space before its first trial."""
 MAX_SECONDS_OF_SAMPLE = 0.25
 """Longest evaluation of a sample with which a search checks its space by itself."""
+
+BEFORE_SEARCH = ("comparable", "splits", "dead knobs")
+"""Checks that a search makes by itself."""
 
 Check: TypeAlias = Callable[[Examined, Deadline], Judgement]
 
@@ -82,35 +83,41 @@ def judgements(examined: Examined, seconds: float = SECONDS) -> Iterator[Judgeme
         yield found
 
 
-@contextmanager
-def check_meanwhile(examined: Examined) -> Iterator[Callable[[], list[str]]]:
-    """Checks a space in a thread beside a block; one that ends early calls the check off, and waits for its last step.
+@dataclass(frozen=True)
+class Checked:
+    """What a search tells of its space.
 
-    Yields:
-        A function that waits for the check, and returns or raises what `check_before_search` does.
+    Attributes:
+        told: What is wrong, and what a user should know, a sentence each.
+        is_whole: Whether nothing was left out, such as for time.
     """
-    _ = examined.seconds_of_sample  # now: beside the block it would be too long
-    called_off = Event()
-    with ThreadPoolExecutor(1, thread_name_prefix="check") as thread:
-        found = thread.submit(_checked_beside, examined, called_off)
-        try:
-            yield found.result
-        finally:
-            called_off.set()
+
+    told: tuple[str, ...]
+    is_whole: bool
 
 
-def _checked_beside(examined: Examined, called_off: Event) -> list[str]:
-    """Checks a space, and leaves a core to what starts meanwhile: a thread of torch without one keeps all waiting."""
+def check_beside(examined: Examined, called_off: Event) -> Checked:
+    """Checks a space before a search, and leaves a core to what starts meanwhile.
+
+    A thread of torch that has none keeps all others waiting.
+
+    Args:
+        examined: The space.
+        called_off: Ends the check early if another thread sets it.
+
+    Raises:
+        SpaceError: As `check_before_search` does.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(max(threads - 1, 1))
     try:
-        return list(check_before_search(examined, called_off))
+        return check_before_search(examined, called_off)
     finally:
         torch.set_num_threads(threads)
 
 
-def check_before_search(examined: Examined, called_off: Event | None = None) -> Iterator[str]:
-    """Yields what a search tells of a space before its first trial; `thalweg check` takes more time and tells more.
+def check_before_search(examined: Examined, called_off: Event | None = None) -> Checked:
+    """Returns what a search tells of a space before its first trial; `thalweg check` takes more time and tells more.
 
     Args:
         examined: The space.
@@ -119,20 +126,23 @@ def check_before_search(examined: Examined, called_off: Event | None = None) -> 
     Raises:
         SpaceError: A parameter reaches no configuration, trials would not be measured alike, or splits leak.
     """
-    yield from check_used(examined.space, *examined.drawn)
+    told = [*check_used(examined.space, *examined.drawn)]
     deadline = Deadline(SECONDS_BEFORE_SEARCH, called_off)
     if (seconds := examined.seconds_of_sample) > MAX_SECONDS_OF_SAMPLE:
-        yield (
+        left = (
             f"a sample takes {seconds:.1f} s here: whether parameters act, and trials are measured alike, is left to "
             "`thalweg check`"
         )
-        return
-    for name in ("comparable", "splits", "dead knobs"):
+        return Checked((*told, left), is_whole=False)
+    is_whole = True
+    for name in BEFORE_SEARCH:
         check, ratio, _ = _CHECKS[name]
         found = _judged(name, _QUICKER.get(name, check), examined, deadline.share(ratio))
         if found.faults and found.is_sure and name != "dead knobs":
             raise SpaceError(f"{found.faults[0]}; --no-check searches the space as it is")
-        yield from (*found.faults, *found.warnings)
+        told += [*found.faults, *found.warnings]
+        is_whole &= found.is_sure and not found.skipped
+    return Checked(tuple(told), is_whole and not deadline.has_passed)
 
 
 def _judged(name: str, check: Check, examined: Examined, deadline: Deadline) -> Judgement:

@@ -13,6 +13,7 @@ from thalweg.lanes.forking import forked_workers
 _USES = """
 import json, os, sys
 from pathlib import Path
+import psutil
 from thalweg.lanes import cluster
 from thalweg.lanes.forking import forked_workers
 
@@ -27,7 +28,8 @@ with cluster.connect(None, Path("ray.log"), num_cpus=1):
     import ray
     parents = ray.get([ray.remote(num_cpus=0)(parent).remote(), ray.remote(num_cpus=1)(parent).remote()])
     assert folder.exists()
-print(json.dumps([server, str(folder), parents, forked_workers._begun]))
+    words = [word for process in psutil.Process().children() for word in process.cmdline()]
+print(json.dumps([server, str(folder), parents, forked_workers._begun, words]))
 """
 
 
@@ -39,7 +41,12 @@ def test_a_local_ray_forks_its_workers_unless_libraries_would_read_something_els
     done = subprocess.run(
         [sys.executable, "-c", _USES, env], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    server, folder, parents, begun = json.loads(done.stdout)
+    server, folder, parents, begun, words = json.loads(done.stdout)
+    assert any(
+        word.endswith("dashboard.py") for word in words
+    )  # Ray starts it whether pages are asked for or not
+    assert "--minimal" in words
+    assert not any(word.endswith("monitor.py") and "log_monitor" not in word for word in words)
     assert (set(parents) == {server}) == (env == "same")
     assert begun == []
     assert not psutil.pid_exists(server)

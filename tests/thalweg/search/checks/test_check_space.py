@@ -3,9 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from families.knots.config import PRESETS, Knots
@@ -14,7 +16,7 @@ from thalweg.contract import Batch
 from thalweg.errors import SpaceError
 from thalweg.search.checks import check_space, comparability
 from thalweg.search.checks.baseline_values import judge_baselines
-from thalweg.search.checks.check_space import check_before_search, check_meanwhile, judgements
+from thalweg.search.checks.check_space import Checked, check_before_search, check_beside, judgements
 from thalweg.search.checks.comparability import FrozenScorer, judge_comparability
 from thalweg.search.checks.draws import Draw
 from thalweg.search.checks.examined import Examined
@@ -176,8 +178,8 @@ def margins(trial: Trial) -> Knots:
 
 @pytest.mark.slow
 def test_a_search_tells_of_knobs_that_do_nothing_and_of_nothing_else(examine: Examine) -> None:
-    assert not list(check_before_search(examine(only_lr)))
-    (told,) = check_before_search(examine(margins))
+    assert check_before_search(examine(only_lr)) == Checked((), is_whole=True)
+    (told,) = check_before_search(examine(margins)).told
     assert told.startswith(
         "a searched parameter must change something, got margin, which changes nothing in any"
     )
@@ -191,7 +193,7 @@ def test_a_search_refuses_trials_that_are_not_measured_alike(
     with pytest.raises(
         SpaceError, match=r"got margin: the same predictions .*; --no-check searches the space as"
     ):
-        list(check_before_search(examine(margins)))
+        check_before_search(examine(margins))
 
 
 @pytest.mark.slow
@@ -205,7 +207,7 @@ def test_what_a_check_itself_breaks_on_stops_no_search(
     checks = {**check_space._CHECKS, "comparable": (broken, ratio, needed)}
     monkeypatch.setattr(check_space, "_CHECKS", checks)
     monkeypatch.setattr(check_space, "_QUICKER", {})
-    (told,) = check_before_search(examine(only_lr))
+    (told,) = check_before_search(examine(only_lr)).told
     assert "no memory left" in told
 
 
@@ -218,7 +220,7 @@ def test_a_search_scores_a_model_on_fewer_samples(examine: Examine, monkeypatch:
         return FrozenScorer(examined, draw, most)
 
     monkeypatch.setattr(comparability, "FrozenScorer", scored)
-    assert not list(check_before_search(examine(only_lr)))
+    assert check_before_search(examine(only_lr)) == Checked((), is_whole=True)
     assert comparability.judge_comparability(examine(only_lr), Deadline(60.0)).mark == "passed"
     assert set(asked) == {comparability.FEW_SAMPLES, comparability.MAX_SAMPLES}
     assert comparability.FEW_SAMPLES < comparability.MAX_SAMPLES
@@ -226,27 +228,12 @@ def test_a_search_scores_a_model_on_fewer_samples(examine: Examine, monkeypatch:
 
 def test_a_large_model_is_left_to_the_command(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_space, "MAX_SECONDS_OF_SAMPLE", 0.0)
-    (told,) = check_before_search(examine(margins))
+    (told,) = check_before_search(examine(margins)).told
     assert told.startswith("a sample takes ") and told.endswith("is left to `thalweg check`")
 
 
-@pytest.mark.slow
-def test_a_search_may_start_ray_while_its_space_is_checked(examine: Examine) -> None:
-    with check_meanwhile(examine(margins)) as found:
-        assert found() == list(check_before_search(examine(margins)))
-
-
-@pytest.mark.slow
-def test_what_is_refused_beside_a_block_is_raised_in_it(
-    examine: Examine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(KnotsTask, "measures", lambda task: (Forgiving(task.config),))
-    with pytest.raises(SpaceError, match="got margin"), check_meanwhile(examine(margins)) as found:
-        found()
-
-
-def test_ctrl_c_beside_a_check_calls_it_off(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, left = threading.Event(), []
+def test_a_check_that_is_called_off_ends_early(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, called_off, left = threading.Event(), threading.Event(), []
 
     def endless(_: Examined, deadline: Deadline) -> Judgement:
         begun.set()
@@ -257,7 +244,11 @@ def test_ctrl_c_beside_a_check_calls_it_off(examine: Examine, monkeypatch: pytes
 
     checks = {name: (endless, ratio, needed) for name, (_, ratio, needed) in check_space._CHECKS.items()}
     monkeypatch.setattr(check_space, "_CHECKS", checks)
-    with pytest.raises(KeyboardInterrupt), check_meanwhile(examine(only_lr)):
+    with ThreadPoolExecutor(1) as thread:
+        threads = torch.get_num_threads()
+        found = thread.submit(check_beside, examine(only_lr), called_off)
         assert begun.wait(20.0)
-        raise KeyboardInterrupt
+        called_off.set()
+        assert found.result() == Checked((), is_whole=False)
     assert left[0] > 0
+    assert torch.get_num_threads() == threads

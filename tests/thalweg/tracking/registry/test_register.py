@@ -23,8 +23,9 @@ from thalweg.cli.app import app
 from thalweg.errors import StudyError
 from thalweg.inference import load
 from thalweg.search.preflight import prepare
-from thalweg.search.run import Options, search
+from thalweg.search.run import search
 from thalweg.search.space import load_space
+from thalweg.search.starting.run_options import Options
 from thalweg.search.store.records import StudyRecord, read_study
 from thalweg.tracking.history import History
 from thalweg.tracking.runs import StudyRuns

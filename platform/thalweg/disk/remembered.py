@@ -45,7 +45,13 @@ class _Kept(BaseModel):
     answer: str
 
 
-def remembered(kind: type[Answer], package: str, question: str, find: Callable[[], Answer]) -> Answer:
+def remembered(
+    kind: type[Answer],
+    package: str,
+    question: str,
+    find: Callable[[], Answer],
+    lasts: Callable[[Answer], bool] = lambda answer: True,
+) -> Answer:
     """Returns what an earlier process found, or finds it and keeps it.
 
     A file that is damaged, out of date or cannot be read is as good as none; that an answer cannot be kept is no error.
@@ -55,6 +61,7 @@ def remembered(kind: type[Answer], package: str, question: str, find: Callable[[
         package: Dotted name of an imported package, on whose code the answer depends.
         question: What is asked about it, with all arguments.
         find: Finds the answer from these alone.
+        lasts: Returns whether another process would find the same; an answer that does not last is not kept.
     """
     folder = cache_folder()
     if folder is None:
@@ -66,8 +73,9 @@ def remembered(kind: type[Answer], package: str, question: str, find: Callable[[
         if kept.state == _state(package, kept.sources, kept.answer):
             return kind.model_validate_json(kept.answer)
     answer = find()
-    with suppress(OSError, ValueError):
-        _keep(file, package, answer.model_dump_json())
+    if lasts(answer):
+        with suppress(OSError, ValueError):
+            _keep(file, package, answer.model_dump_json())
     return answer
 
 

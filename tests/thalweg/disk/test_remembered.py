@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from thalweg.analysis import remembered as memory
-from thalweg.analysis.remembered import remembered
+from thalweg.disk import remembered as memory
 from thalweg.disk.caches import cache_folder
+from thalweg.disk.remembered import remembered
 
 PACKAGE = "remembered_lab.rivers"
 
