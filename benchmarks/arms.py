@@ -32,17 +32,23 @@ def environment(places: Sequence[Path], **variables: str) -> dict[str, str]:
 
 @contextmanager
 def running(
-    command: Sequence[str], folder: Path, variables: Mapping[str, str]
+    command: Sequence[str], folder: Path, variables: Mapping[str, str], cwd: Path | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs a command in a folder, with what it says in ``output.txt`` there, and ends it with all that it started.
+    """Runs a command, with what it says in ``output.txt`` in a folder, and ends it with all that it started.
 
     It is ended by SIGTERM to this process, too, as `timeout` sends it.
+
+    Args:
+        command: The command and its arguments.
+        folder: The folder.
+        variables: Its environment.
+        cwd: Where it runs; None takes the folder.
     """
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with (folder / "output.txt").open("wb") as output:
         process = subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=cwd or folder,
             env=dict(variables),
             stdout=output,
             stderr=subprocess.STDOUT,

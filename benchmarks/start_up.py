@@ -84,12 +84,13 @@ def command_of(arm: str, folder: Path) -> list[str]:
 
 def environment_of(arm: str, checkout: Path, folder: Path, data: Path) -> dict[str, str]:
     """Returns the variables with which an arm runs the code of a checkout, and is watched."""
-    places = [ROOT / "benchmarks" / "first_step", checkout / "platform", checkout, folder / "spaces"]
-    (folder / "spaces").mkdir()
+    watch = ROOT / "benchmarks" / "first_step"
+    places = [watch, checkout / "platform", checkout]
     if checkout != ROOT:  # this file's space, for a checkout that does not have it
-        (folder / "spaces" / "benchmarks").mkdir()
-        shutil.copy(ROOT / "benchmarks" / "_start_space.py", folder / "spaces" / "benchmarks")
-        places = [places[0], places[3], *places[1:3]]
+        own = folder / "spaces"
+        (own / "benchmarks").mkdir(parents=True)
+        shutil.copy(ROOT / "benchmarks" / "_start_space.py", own / "benchmarks")
+        places = [watch, own, *places[1:]]
     return environment(
         places,
         FIRST_STEP=str(folder / "first_step"),
@@ -103,7 +104,7 @@ def start(arm: str, checkout: Path, data: Path) -> Start:
     with tempfile.TemporaryDirectory(prefix="tws", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder, began = Path(name), time.time()
         variables = environment_of(arm, checkout, folder, data)
-        with running(command_of(arm, folder), folder, variables) as child:
+        with running(command_of(arm, folder), folder, variables, cwd=data) as child:
             process = psutil.Process(child.pid)
             _wait(process, folder, lambda: bool(_stepped(folder)))
             used = cpu_s(process)
