@@ -30,13 +30,14 @@ from thalweg.cli.options import (
     typed_command,
 )
 from thalweg.errors import ConfigError
+from thalweg.lanes import cluster
 from thalweg.lanes.interruption import ending_at_once
+from thalweg.search.starting.run_options import Options
 
 if TYPE_CHECKING:
     from thalweg.analysis.verdict.confirmed import Confirmed
     from thalweg.analysis.verdict.reading_log import Reading
     from thalweg.search.confirmation.confirmation import Confirmation, Run
-    from thalweg.search.starting.run_options import Options
     from thalweg.search.store.records import StudyRecord
 
 StudyToConfirm = Annotated[
@@ -256,6 +257,8 @@ def _trained(
     quiet: bool,
 ) -> int:
     """Trains the runs of a space and those that they make necessary; what is lost on the way is not tried again."""
+    if options.address is None:
+        cluster.warm_up()
     with ending_at_once():
         from thalweg.analysis.studies import earlier_trials
         from thalweg.analysis.verdict.confirmed import judge

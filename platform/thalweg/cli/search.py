@@ -40,8 +40,8 @@ from thalweg.cli.results import show_lineage
 from thalweg.cli.show import show_own_front
 from thalweg.errors import ConnectionFailed
 from thalweg.lanes import cluster
-from thalweg.lanes.interruption import ending_raises
-from thalweg.search.starting.early_start import connect_early, meanwhile
+from thalweg.lanes.interruption import ending_raises, ending_waits
+from thalweg.search.starting.early_start import connect_early, go_on, meanwhile
 from thalweg.search.starting.run_options import Options, make_writable
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def search(
         take_over=take_over,
         accept_code_change=accept_code_change,
     )
-    if address is None and over is None:
-        cluster.warm_up()
+    if over is None:
+        _begin(chosen, address)
     uri = tracked(tracking_uri)
     record, number = _searched(chosen, options, uri, data, over, plain=plain, check=check)
     flags = {"--dataset": dataset, "--samples": samples, "--data": data, "--tracking-uri": tracking_uri}
@@ -134,11 +134,14 @@ def _searched(
     console = terminal()
     tell = teller(console)
     with ending_raises(), ExitStack() as closing:
-        earlier = earlier_trials(options)
-        work = partial(_made_ready, chosen, options, data, tell, check and not earlier)
-        ready = closing.enter_context(meanwhile(work))
-        connection = None if over else closing.enter_context(connect_early(options, tell))
-        preparation = ready()
+        earlier, called_off = earlier_trials(options), Event()
+        work = partial(_made_ready, chosen, options, data, tell, check and not earlier, called_off)
+        with ending_waits(called_off), meanwhile(work, called_off) as ready:
+            connection = None
+            go_on(called_off)
+            if not over and not earlier:  # a study that is continued may be refused
+                connection = closing.enter_context(connect_early(options, tell))
+            preparation = ready()
 
         # Another thread has imported all of it by now.
         from thalweg.console.live import make_view
@@ -164,8 +167,9 @@ def _made_ready(
     called_off: Event,
 ) -> Preparation:
     """Imports what a search needs, and prepares the study."""
-    for name in ("console.live", "search.run", "tracking.recorder"):
+    for name in ("console.live", "search.run", "search.starting.readiness", "tracking.recorder"):
         import_module(f"thalweg.{name}")
+        go_on(called_off)
     from thalweg.search.starting.readiness import make_ready
 
     return make_ready(chosen, options, data, tell, checks=checks, called_off=called_off)
@@ -206,6 +210,15 @@ def _chosen(space: str, settings: Mapping[str, Any], **overrides: Any) -> Loaded
     from thalweg.search.space import load_space
 
     return overridden(load_space(space).with_settings(**settings), **overrides)
+
+
+def _begin(space: LoadedSpace, address: str | None) -> None:
+    """Answers mistakes of a space at once, and then begins what takes seconds: torch and Ray."""
+    from thalweg.search.space import probe
+
+    probe(space)
+    if address is None:
+        cluster.warm_up()
 
 
 def _finished(output: Path, name: str, space: LoadedSpace, tell: Callable[[str], None]) -> StudyRecord | None:

@@ -92,6 +92,44 @@ def ending_at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def ending_waits(called_off: threading.Event) -> Iterator[None]:
+    """Holds back Ctrl-C, SIGTERM and SIGHUP until a block ends; a second one ends this process at once.
+
+    For blocks that import libraries beside other work: an exception in the middle of an import may leave the lock of
+    all imports taken, and libraries catch it. Signals that are ignored stay ignored.
+
+    Args:
+        called_off: Set by the first signal, so that the block ends early.
+
+    Raises:
+        KeyboardInterrupt: Or what the handlers raise that were set before, at the end of the block.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    come: list[int] = []
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if come:
+            _exit(number, frame)
+        come.append(number)
+        called_off.set()
+        os.write(2, b"stopping; once more stops at once\n")
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    held = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in held:
+        signal.signal(number, hold)
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        if come:
+            signal.raise_signal(come[0])
+
+
 def _exit(number: int, frame: FrameType | None) -> None:
     if not is_worker():
         os.write(2, b"stopped\n")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import ray
 from refused import refusal
 from typer.testing import Result
 
@@ -21,16 +22,6 @@ def space(trial) -> Toy:
     return {"width": 3}
 """,
         "must return Toy, got dict",
-    ),
-    "wrong_metric": (
-        """
-from families.toy.config import Toy
-from thalweg.study import Study
-study = Study(metric="loss", mode="min", samples=64)
-def space(trial) -> Toy:
-    return Toy()
-""",
-        "must mean the same in every trial",
     ),
     "wrong_knob": (
         """
@@ -106,6 +97,32 @@ def test_a_broken_space_starts_nothing(
     sys.modules.pop("broken", None)
 
 
+WRONG_METRIC = """
+from families.toy.config import Toy
+from thalweg.study import Study
+study = Study(metric="loss", mode="min", samples=64)
+def space(trial) -> Toy:
+    return Toy()
+"""
+
+
+def test_what_only_the_family_can_refuse_leaves_no_study_and_no_ray(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / "metric.py").write_text(WRONG_METRIC)
+    before = ray.is_initialized()
+    result = run("search", "wrong.metric")
+    assert result.exit_code == 2
+    assert "must mean the same in every trial" in result.stderr and "Traceback" not in result.stderr
+    assert result.stdout in ("", "starting Ray on this machine\n")
+    assert not (tmp_path / "thalweg_runs").exists()
+    assert ray.is_initialized() == before
+    sys.modules.pop("wrong.metric", None)
+    sys.modules.pop("wrong", None)
+
+
 IMPOSSIBLE_PAIRS = """
 from families.toy.config import PRESETS, Toy
 from thalweg.study import Study
@@ -116,16 +133,17 @@ def space(trial) -> Toy:
 """
 
 
+@pytest.mark.usefixtures("untracked")
 def test_combinations_that_are_refused_are_told_before_a_search_starts(
     run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "pairs.py").write_text(IMPOSSIBLE_PAIRS)
-    result = run("search", "broken.pairs", "--output", "/proc/nowhere")
+    result = run("search", "broken.pairs", "--no-check", "--address", "127.0.0.1:1")
     sys.modules.pop("broken.pairs", None)
     sys.modules.pop("broken", None)
-    assert result.exit_code == 2 and "folder must be writable" in result.stderr
+    assert result.exit_code == 2 and "a Ray cluster must answer" in result.stderr
     told = (
         r"\d+ of 32 random configurations .* are refused, and such trials fail, the first with width=1[12], "
     )

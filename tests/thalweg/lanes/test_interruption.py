@@ -7,7 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from thalweg.lanes.interruption import Ended, ending_at_once, ending_raises, handlers_kept, signal_of
+from thalweg.lanes.interruption import (
+    Ended,
+    ending_at_once,
+    ending_raises,
+    ending_waits,
+    handlers_kept,
+    signal_of,
+)
 
 ENDING = [signal.SIGTERM, signal.SIGHUP]
 
@@ -103,3 +110,41 @@ def test_a_block_of_imports_ends_the_process_whatever_a_library_catches(number: 
                 os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + number
     assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *ENDING])
+def test_a_signal_is_held_back_to_the_end_of_a_block_which_it_calls_off(number: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, *ENDING)]
+    called_off, went_on = threading.Event(), False
+    with pytest.raises(KeyboardInterrupt) as raised, ending_raises():
+        with ending_waits(called_off):
+            os.kill(os.getpid(), number)
+            assert called_off.wait(20.0)
+            went_on = True
+        raise AssertionError("it was not raised at the end")
+    assert went_on
+    assert signal_of(raised.value) == number
+    assert [signal.getsignal(each) for each in (signal.SIGINT, *ENDING)] == before
+
+
+def test_a_block_without_a_signal_is_not_called_off() -> None:
+    called_off = threading.Event()
+    with ending_waits(called_off):
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    assert not called_off.is_set()
+
+
+def test_a_signal_comes_before_an_error_of_the_block_that_it_calls_off() -> None:
+    with pytest.raises(KeyboardInterrupt), ending_waits(threading.Event()):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise ValueError("called off")
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    child = os.fork()
+    if child == 0:
+        with ending_waits(threading.Event()):
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGTERM

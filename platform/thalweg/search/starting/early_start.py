@@ -16,19 +16,33 @@ from thalweg.study_folder import StudyFolder
 T = TypeVar("T")
 
 
+class CalledOff(Exception):
+    """Work beside a block that has ended early: nobody waits for what it would return."""
+
+
+def go_on(called_off: Event) -> None:
+    """Ends work that is called off.
+
+    Raises:
+        CalledOff: It is.
+    """
+    if called_off.is_set():
+        raise CalledOff
+
+
 @contextmanager
-def meanwhile(work: Callable[[Event], T]) -> Iterator[Callable[[], T]]:
+def meanwhile(work: Callable[[], T], called_off: Event) -> Iterator[Callable[[], T]]:
     """Works in a thread beside a block; one that ends early calls the work off, and waits for its last step.
 
     Args:
-        work: Takes an event that is set if it is called off.
+        work: The work.
+        called_off: Ends the work early if it is set.
 
     Yields:
         A function that waits for the work, and returns or raises what it does.
     """
-    called_off = Event()
     with ThreadPoolExecutor(1, thread_name_prefix="meanwhile") as thread:
-        found = thread.submit(work, called_off)
+        found = thread.submit(work)
         try:
             yield found.result
         finally:

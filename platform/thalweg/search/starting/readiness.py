@@ -11,6 +11,7 @@ from thalweg.search.checks.examined import Examined
 from thalweg.search.preflight import Prepared, prepare, refusals, searched_seeds, stopped_by_metric
 from thalweg.search.space import Space
 from thalweg.search.starting.checked_before import checked
+from thalweg.search.starting.early_start import go_on
 from thalweg.search.starting.run_options import Options
 
 
@@ -44,14 +45,21 @@ def make_ready(
         root: Folder of all data; None takes ``THALWEG_DATA`` or ``data/``.
         tell: Called with a sentence for people.
         checks: Whether the space is checked.
-        called_off: Ends the check early if another thread sets it.
+        called_off: Ends the preparation and the check early if another thread sets it.
 
     Raises:
         ThalwegError: The search would be refused, or the check found a fault.
+        CalledOff: It was called off.
     """
-    prepared = prepare(space, root, tell, options.starting_points)
-    for sentence in (*refusals(space), *searched_seeds(space), *stopped_by_metric(space.study)):
+
+    def say(sentence: str) -> None:
+        go_on(called_off)
         tell(sentence)
+
+    go_on(called_off)
+    prepared = prepare(space, root, say, options.starting_points)
+    for sentence in (*refusals(space), *searched_seeds(space), *stopped_by_metric(space.study)):
+        say(sentence)
     if not checks:
         return Preparation(prepared)
     examined = Examined(space, options.output, root, known=prepared)

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from thalweg.errors import OutputError, SpaceError
+from thalweg.errors import ConnectionFailed, OutputError, SpaceError
 from thalweg.events import Event as StudyEvent
 from thalweg.search import run
 from thalweg.search.preflight import prepare
 from thalweg.search.run import search
 from thalweg.search.space import load_space
 from thalweg.search.starting import early_start
-from thalweg.search.starting.early_start import connect_early, meanwhile
+from thalweg.search.starting.early_start import CalledOff, connect_early, meanwhile
+from thalweg.search.starting.readiness import make_ready
 from thalweg.search.starting.run_options import Options
 
 
@@ -80,35 +81,44 @@ def test_a_cluster_elsewhere_is_not_disturbed_early_and_a_folder_is_refused_befo
 def test_work_beside_a_block_is_returned_in_it() -> None:
     begun, goes_on = Event(), Event()
 
-    def work(called_off: Event) -> int:
+    def work() -> int:
         begun.set()
         assert goes_on.wait(20.0)
         return 3
 
-    with meanwhile(work) as found:
+    with meanwhile(work, Event()) as found:
         assert begun.wait(20.0)  # beside the block, not before or after it
         goes_on.set()
         assert found() == 3
 
 
 def test_what_is_refused_beside_a_block_is_raised_in_it() -> None:
-    def work(called_off: Event) -> None:
+    def work() -> None:
         raise SpaceError("no such knob")
 
-    with pytest.raises(SpaceError, match="no such knob"), meanwhile(work) as found:
+    with pytest.raises(SpaceError, match="no such knob"), meanwhile(work, Event()) as found:
         found()
 
 
-def test_ctrl_c_beside_work_calls_it_off_and_waits_for_its_last_step() -> None:
-    begun, left = Event(), list[str]()
+def test_a_block_that_ends_early_calls_the_work_off_and_waits_for_its_last_step() -> None:
+    begun, called_off, left = Event(), Event(), list[str]()
 
-    def work(called_off: Event) -> None:
+    def work() -> None:
         begun.set()
         assert called_off.wait(20.0)
         time.sleep(0.05)
         left.append("its last step")
 
-    with pytest.raises(KeyboardInterrupt), meanwhile(work):
+    with pytest.raises(ConnectionFailed), meanwhile(work, called_off):
         assert begun.wait(20.0)
-        raise KeyboardInterrupt
+        raise ConnectionFailed("no Ray")
     assert left == ["its last step"]
+
+
+def test_work_that_is_called_off_says_nothing_more(tmp_path: Path) -> None:
+    told, called_off = list[str](), Event()
+    space, options = load_space("spaces.toys"), Options(name="toys", output=tmp_path)
+    called_off.set()
+    with pytest.raises(CalledOff):
+        make_ready(space, options, tmp_path / "data", told.append, checks=False, called_off=called_off)
+    assert not told
