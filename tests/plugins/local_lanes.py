@@ -13,6 +13,7 @@ from thalweg.lanes.trainable import ANSWER, LaneTrainable
 from thalweg.lanes.worker import Crew
 from thalweg.search import run, tune_adapters
 from thalweg.search.controller import StudyController
+from thalweg.search.starting import early_start
 from thalweg.search.tune_adapters import StudySearcher
 from thalweg.study import Study
 from thalweg.training.messages import Refusal, Report, TrialOrder
@@ -60,7 +61,8 @@ class LocalTrainable(LaneTrainable):
 def local_lanes() -> Iterator[None]:
     """Runs searches on one lane in this process while it is open."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "connect", lambda *_, **__: nullcontext("here"))
+        for module in (run, early_start):
+            patch.setattr(module, "connect", lambda *_, **__: nullcontext("here"))
         patch.setattr(run, "book", lambda *_: 1)
         patch.setattr(tune_adapters, "run_tune", _run)
         yield

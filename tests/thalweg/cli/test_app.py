@@ -21,6 +21,7 @@ from thalweg import discovery
 from thalweg.search import run as search_run
 from thalweg.search.controller import StudyController
 from thalweg.search.space import load_space
+from thalweg.search.starting import early_start
 from thalweg.search.store.optuna_study import Ledger
 from thalweg.search.store.proposals import Proposal
 from thalweg.search.store.records import StudyRecord
@@ -279,7 +280,8 @@ def test_ctrl_c_ends_a_search_with_what_was_interrupted_and_how_it_goes_on(
         controller.observe(1, evaluated(samples=128, value=0.5))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search_run, "connect", lambda *_, **__: nullcontext("here"))
+    for module in (search_run, early_start):
+        monkeypatch.setattr(module, "connect", lambda *_, **__: nullcontext("here"))
     monkeypatch.setattr(search_run, "book", lambda *_: 2)
     monkeypatch.setattr(search_run, "_tune", tune)
     uri = f"sqlite:///{tmp_path}/m.db"

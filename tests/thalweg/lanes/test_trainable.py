@@ -19,8 +19,12 @@ def test_the_order_of_a_trial_follows_from_the_settings_of_its_study(tmp_path: P
         keep_last=3,
         code={"families/toy/task.py": "0123456789abcdef"},
     )
-    lane._take({"number": 7, "config": {"width": 8}, "checkpoint": "/runs/trial-00001/samples-000000000064"})
+    told = {"number": 7, "config": {"width": 8}, "checkpoint": "/runs/trial-00001/samples-000000000064"}
+    lane._take({**told, "baselines": False})
+    assert not lane._order.baselines
+    lane._take({**told, "baselines": True})
     order = lane._order
+    assert order.baselines
     assert (order.trial, order.keep_last, order.evaluations) == ("trial-00007", 3, (64, 128))
     assert order.resumes == "/runs/trial-00001/samples-000000000064"
     assert order.code == {"families/toy/task.py": "0123456789abcdef"}
