@@ -161,9 +161,8 @@ def write_definition(study: optuna.Study, space: Space) -> None:
     for params in space.study.first_trials:
         recorded = _recorded(space, params)
         earlier = named.count(recorded) if space.confirms is not None else 0
-        if not earlier:
-            study.enqueue_trial(recorded, skip_if_exists=True)
-        elif _num_tried(study, recorded) <= earlier:
+        # Not by `skip_if_exists`, which takes numbers for one that differ in their tenth digit.
+        if _num_tried(study, recorded) <= earlier:
             study.enqueue_trial(recorded)
         named.append(recorded)
 

@@ -147,6 +147,14 @@ def test_first_trials_come_first_and_only_once(make_space: Make, open_ledger: Op
     assert ask(ledger).params["x"] not in (0.5, -0.5)
 
 
+def test_first_trials_that_are_nearly_equal_all_begin(make_space: Make, open_ledger: Open) -> None:
+    near = (0.5, 0.5 + 1e-7, 0.5 + 2e-7)
+    space = make_space(first_trials=tuple({"x": x, "kind": "plain"} for x in (*near, 0.5)))
+    ledger = open_ledger(space)
+    assert [ask(ledger).params["x"] for _ in range(3)] == list(near)
+    assert ask(ledger).params["x"] not in near
+
+
 @pytest.mark.slow
 def test_a_conditional_parameter_is_asked_only_where_it_counts(ledger: Ledger) -> None:
     for _ in range(20):
