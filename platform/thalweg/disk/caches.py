@@ -1,9 +1,13 @@
 """The user's folder of caches: what can be computed again lies there."""
 
 import os
+import time
 from pathlib import Path
 
 CACHE_VARIABLE = "THALWEG_CACHE"
+
+BEGAN_NS = time.time_ns()
+"""When this module was imported, in nanoseconds since 1970: the command line does so before it imports a family."""
 
 
 def cache_folder() -> Path | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,14 +18,13 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from thalweg.disk.caches import cache_folder
+from thalweg.disk.caches import BEGAN_NS, cache_folder
 from thalweg.files import atomic_file
 from thalweg.hashing import digest
 
 _ROOMS = frozenset({"site-packages", "dist-packages"})
 _DISTRIBUTIONS = (".dist-info", ".egg-info")
 _PYTHON = os.path.join(os.path.dirname(os.__file__), "")
-_BEGAN_NS = time.time_ns()  # the command line imports this module before it imports a family
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -82,7 +80,7 @@ def remembered(
 def _keep(file: Path, package: str, answer: str) -> None:
     sources = tuple(sorted({*_imported(package)}))
     kept = _Kept(sources=sources, state=_state(package, sources, answer), answer=answer)
-    if any(os.stat(source).st_ctime_ns >= _BEGAN_NS for source in sources):
+    if any(os.stat(source).st_ctime_ns >= BEGAN_NS for source in sources):
         return  # what was imported may have been another text
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(file) as draft:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "remembered_common.py").write_text("WIDTH = 8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("THALWEG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(memory, "_BEGAN_NS", 2**63)
+    monkeypatch.setattr(memory, "BEGAN_NS", 2**63)
     __import__(f"{PACKAGE}.task")
     yield tmp_path
     for name in [name for name in sys.modules if name.startswith("remembered_")]:
@@ -139,7 +140,7 @@ def test_where_nothing_can_be_kept_the_answer_is_found_each_time(
 def test_an_answer_about_a_file_that_changed_meanwhile_is_not_kept(
     lab: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "_BEGAN_NS", (lab / "remembered_common.py").stat().st_ctime_ns)
+    monkeypatch.setattr(memory, "BEGAN_NS", (lab / "remembered_common.py").stat().st_ctime_ns)
     assert ask(7, 7) == [7, 7]
     assert not (lab / "cache").exists()
 
@@ -163,3 +164,9 @@ def test_the_folder_is_that_of_the_users_caches(monkeypatch: pytest.MonkeyPatch,
         assert cache_folder() == expected
     monkeypatch.setenv("THALWEG_CACHE", "/mine")
     assert cache_folder() == Path("/mine")
+
+
+def test_the_command_line_notes_when_it_began_before_it_imports_a_family() -> None:
+    looks = "import sys, thalweg.cli.app; print('thalweg.disk.caches' in sys.modules, 'trainables' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", looks], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]

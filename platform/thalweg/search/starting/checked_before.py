@@ -18,7 +18,7 @@ _READ_BY_NO_CHECK = {"num_trials", "num_lanes", "max_hours", "gpus_per_worker", 
 """Settings of a study that a command often changes, and that do not change what the checks find."""
 
 
-class _Kept(BaseModel):
+class KeptCheck(BaseModel):
     """A check that ended.
 
     Attributes:
@@ -66,11 +66,13 @@ def _remembered(examined: Examined, find: Callable[[], Checked]) -> Checked:
         return find()
     now = datetime.now().isoformat()
 
-    def kept() -> _Kept:
+    def kept() -> KeptCheck:
         found = find()
-        return _Kept(at=now, told=found.told, is_whole=found.is_whole)
+        return KeptCheck(at=now, told=found.told, is_whole=found.is_whole)
 
-    found = remembered(_Kept, examined.family.package, _question(examined), kept, lambda each: each.is_whole)
+    found = remembered(
+        KeptCheck, examined.family.package, _question(examined), kept, lambda each: each.is_whole
+    )
     if found.at == now:
         return Checked(found.told, found.is_whole)
     when = datetime.fromisoformat(found.at)

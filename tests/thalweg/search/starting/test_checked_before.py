@@ -31,7 +31,7 @@ def only_lr(trial: Trial) -> Knots:
 def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
     """Returns a space as a search sees it, with other settings or data; what is remembered goes into `cache`."""
     monkeypatch.setenv("THALWEG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(memory, "_BEGAN_NS", 2**63)
+    monkeypatch.setattr(memory, "BEGAN_NS", 2**63)
     file = tmp_path / "space.py"
     file.write_text("# a space\n")
 
