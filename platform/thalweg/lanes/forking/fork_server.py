@@ -152,29 +152,39 @@ def _received(connection: socket.socket) -> Request:
     connection.settimeout(_PATIENCE_S)
     connection.sendall(READY)
     text, streams, _, _ = socket.recv_fds(connection, 1 << 16, 3)
-    while not text.endswith(b"\n"):
-        more = connection.recv(1 << 16)
-        if not more:
-            raise ValueError("a request must end with its line")
-        text += more
-    request = Request(**json.loads(text), streams=streams)
-    argv, env = private_ray.set_up(request.argv, request.env)
+    try:
+        while not text.endswith(b"\n"):
+            more = connection.recv(1 << 16)
+            if not more:
+                raise ValueError("a request must end with its line")
+            text += more
+        request = Request(**json.loads(text), streams=streams)
+        argv, env = private_ray.set_up(request.argv, request.env)
+    except BaseException:
+        _close(streams)
+        raise
     return replace(request, argv=argv, env=env)
 
 
 def _answer(connection: socket.socket, request: Request, begun: Mapping[str, str]) -> int | None:
     """Forks; returns 0 in the fork, its process id here, and None if the request comes from another environment."""
-    pid = None if differences(request.env, begun) else os.fork()
-    if pid == 0:
-        return 0
-    for stream in request.streams:
-        os.close(stream)
-    if pid is not None:
+    pid = None
+    try:
+        pid = None if differences(request.env, begun) else os.fork()
+    finally:
+        if pid != 0:
+            _close(request.streams)
+    if pid:
         with suppress(OSError):  # whoever asked is gone, and Ray with it
             os.setpgid(pid, request.group)  # before the answer, after which the leader of the group ends
             _memory_score(pid).write_text(_memory_score(request.pid).read_text())
             connection.sendall(GRANTED)
     return pid
+
+
+def _close(streams: list[int]) -> None:
+    for stream in streams:
+        os.close(stream)
 
 
 def _memory_score(pid: int) -> Path:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from waiting import until
 
@@ -115,13 +116,17 @@ def test_a_server_that_does_not_get_ready_is_not_waited_for(
 @pytest.mark.slow
 @pytest.mark.parametrize("said", [b"", b'{"argv": ["worker.py"'])
 def test_whoever_asks_and_goes_gets_no_worker(server: Path, script: Path, said: bytes) -> None:
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(60)
-        connection.connect(str(server))
-        assert connection.recv(1) == fork_client.READY
-        if said:
-            socket.send_fds(connection, [said], [0, 1, 2])
-    assert _ask(server, script)["parent"]  # and the next one gets one
+    process = psutil.Process(_ask(server, script)["parent"])
+    num_open = process.num_fds()
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(60)
+            connection.connect(str(server))
+            assert connection.recv(1) == fork_client.READY
+            if said:
+                socket.send_fds(connection, [said], [0, 1, 2])
+    assert _ask(server, script)["parent"] == process.pid  # and the next one gets one
+    assert process.num_fds() == num_open  # what was sent is closed
 
 
 def test_variables_that_a_running_worker_reads_may_differ_and_those_of_libraries_may_not() -> None:
