@@ -10,7 +10,7 @@ import pytest
 
 from families.knots.config import PRESETS, Knots
 from thalweg.disk import remembered as memory
-from thalweg.search.checks.check_space import Checked, check_beside, judgements
+from thalweg.search.checks.check_space import Checked, judgements
 from thalweg.search.checks.examined import Examined
 from thalweg.search.checks.judgement import Judgement
 from thalweg.search.preflight import prepare
@@ -47,11 +47,11 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
 
 @pytest.fixture
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[Checked]:
-    """Returns the checks that were made."""
+    """Returns the checks that were asked for; they find nothing, at once."""
     made: list[Checked] = []
 
     def counted(examined: Examined, called_off: Event) -> Checked:
-        made.append(check_beside(examined, called_off))
+        made.append(Checked((), is_whole=True))
         return made[-1]
 
     monkeypatch.setattr(checked_before, "check_beside", counted)
@@ -110,6 +110,12 @@ def test_what_a_check_told_is_told_again(examine: Examine, monkeypatch: pytest.M
     monkeypatch.setattr(checked_before, "check_beside", lambda examined, called_off: found)
     checked(examine(), Event())
     assert checked(examine(), Event())[1:] == ("a knob is dead",)
+
+
+@pytest.mark.slow
+def test_a_real_check_is_whole_and_is_remembered(examine: Examine) -> None:
+    assert checked(examine(), Event()) == ()
+    assert len(checked(examine(), Event())) == 1
 
 
 @pytest.mark.slow
