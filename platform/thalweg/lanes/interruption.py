@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -78,18 +78,25 @@ def ending_at_once() -> Iterator[None]:
     For blocks that only import: there is nothing to clean up, and an exception would end in a traceback before the
     command line takes it, or in a library that catches all. Signals that are ignored stay ignored.
     """
+    with _handled_by(_exit):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Hands the signals that end a process to a function; it does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
-    mended = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    mended = {number: earlier for number, earlier in before.items() if earlier not in (signal.SIG_IGN, None)}
     for number in mended:
-        signal.signal(number, _exit)
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in mended.items():
-            signal.signal(number, handler)
+        for number, earlier in mended.items():
+            signal.signal(number, earlier)
 
 
 @contextmanager
@@ -105,9 +112,6 @@ def ending_waits(called_off: threading.Event) -> Iterator[None]:
     Raises:
         KeyboardInterrupt: Or what the handlers raise that were set before, at the end of the block.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     come: list[int] = []
 
     def hold(number: int, frame: FrameType | None) -> None:
@@ -117,15 +121,10 @@ def ending_waits(called_off: threading.Event) -> Iterator[None]:
         called_off.set()
         os.write(2, b"stopping; once more stops at once\n")
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
-    held = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in held:
-        signal.signal(number, hold)
     try:
-        yield
+        with _handled_by(hold):
+            yield
     finally:
-        for number, handler in held.items():
-            signal.signal(number, handler)
         if come:
             signal.raise_signal(come[0])
 
