@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -82,19 +82,31 @@ def space(trial) -> Toy:
 }
 
 
-@pytest.mark.parametrize("name", BROKEN_SPACES)
-def test_a_broken_space_starts_nothing(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    text, law = BROKEN_SPACES[name]
+Search = Callable[..., Result]
+
+
+@pytest.fixture
+def search_of(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Search]:
+    """Searches the space that a text defines, under the name ``broken.NAME``."""
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / f"{name}.py").write_text(text)
-    message = refusal(run("search", f"broken.{name}"))
-    assert law in message
+
+    def search_of(name: str, text: str, *words: str) -> Result:
+        (tmp_path / "broken" / f"{name}.py").write_text(text)
+        return run("search", f"broken.{name}", *words)
+
+    yield search_of
+    for module in [module for module in sys.modules if module.partition(".")[0] == "broken"]:
+        del sys.modules[module]
+
+
+@pytest.mark.parametrize("name", BROKEN_SPACES)
+def test_a_broken_space_starts_nothing(search_of: Search, tmp_path: Path, name: str) -> None:
+    text, law = BROKEN_SPACES[name]
+    assert law in refusal(search_of(name, text))
     assert not (tmp_path / "thalweg_runs").exists()
-    sys.modules.pop(f"broken.{name}", None)
-    sys.modules.pop("broken", None)
 
 
 WRONG_METRIC = """
@@ -107,20 +119,15 @@ def space(trial) -> Toy:
 
 
 def test_what_only_the_family_can_refuse_leaves_no_study_and_no_ray(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    search_of: Search, tmp_path: Path
 ) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "wrong").mkdir()
-    (tmp_path / "wrong" / "metric.py").write_text(WRONG_METRIC)
     before = ray.is_initialized()
-    result = run("search", "wrong.metric")
+    result = search_of("metric", WRONG_METRIC)
     assert result.exit_code == 2
     assert "must mean the same in every trial" in result.stderr and "Traceback" not in result.stderr
     assert result.stdout in ("", "starting Ray on this machine\n")
     assert not (tmp_path / "thalweg_runs").exists()
     assert ray.is_initialized() == before
-    sys.modules.pop("wrong.metric", None)
-    sys.modules.pop("wrong", None)
 
 
 IMPOSSIBLE_PAIRS = """
@@ -134,15 +141,8 @@ def space(trial) -> Toy:
 
 
 @pytest.mark.usefixtures("untracked")
-def test_combinations_that_are_refused_are_told_before_a_search_starts(
-    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "pairs.py").write_text(IMPOSSIBLE_PAIRS)
-    result = run("search", "broken.pairs", "--no-check", "--address", "127.0.0.1:1")
-    sys.modules.pop("broken.pairs", None)
-    sys.modules.pop("broken", None)
+def test_combinations_that_are_refused_are_told_before_a_search_starts(search_of: Search) -> None:
+    result = search_of("pairs", IMPOSSIBLE_PAIRS, "--no-check", "--address", "127.0.0.1:1")
     assert result.exit_code == 2 and "a Ray cluster must answer" in result.stderr
     told = (
         r"\d+ of 32 random configurations .* are refused, and such trials fail, the first with width=1[12], "

@@ -45,8 +45,7 @@ def checked(examined: Examined, called_off: Event) -> tuple[str, ...]:
     Raises:
         SpaceError: As `check_before_search` does.
     """
-    found = _remembered(examined, lambda: check_beside(examined, called_off))
-    return found.told
+    return _remembered(examined, lambda: check_beside(examined, called_off))
 
 
 def remember(examined: Examined, judgements: Collection[Judgement]) -> None:
@@ -56,14 +55,15 @@ def remember(examined: Examined, judgements: Collection[Judgement]) -> None:
         examined: The space.
         judgements: What all checks found in it.
     """
-    found = [each for each in judgements if each.check in ("valid", *BEFORE_SEARCH)]
-    if not examined.ignore and all(each.mark == "passed" and not each.skipped for each in found):
+    passed = {each.check for each in judgements if each.mark == "passed" and not each.skipped}
+    if not examined.ignore and passed.issuperset(("valid", *BEFORE_SEARCH)):
         _remembered(examined, lambda: Checked((), is_whole=True))
 
 
-def _remembered(examined: Examined, find: Callable[[], Checked]) -> Checked:
+def _remembered(examined: Examined, find: Callable[[], Checked]) -> tuple[str, ...]:
+    """Returns what a check tells, and if it was made before, when that was."""
     if examined.prepared.config.starts_from:  # what it inherits is in another study
-        return find()
+        return find().told
     now = datetime.now().isoformat()
 
     def kept() -> KeptCheck:
@@ -74,13 +74,13 @@ def _remembered(examined: Examined, find: Callable[[], Checked]) -> Checked:
         KeptCheck, examined.family.package, _question(examined), kept, lambda each: each.is_whole
     )
     if found.at == now:
-        return Checked(found.told, found.is_whole)
+        return found.told
     when = datetime.fromisoformat(found.at)
     again = (
         f"the space was checked on {when:%Y-%m-%d at %H:%M}, and nothing that the check depends on has changed since: "
         "it is not checked again"
     )
-    return Checked((again, *found.told), is_whole=True)
+    return (again, *found.told)
 
 
 def _question(examined: Examined) -> str:
